@@ -1,0 +1,10 @@
+# sf_add_isa_sources(TARGET NAME FLAGS ... SOURCES ...): sources of one instruction set, with flags of their own, on x86-64 only.
+function(sf_add_isa_sources target name)
+  cmake_parse_arguments(A "" "" "FLAGS;SOURCES" ${ARGN})
+  if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
+    return()
+  endif()
+  target_sources(${target} PRIVATE ${A_SOURCES})
+  set_source_files_properties(${A_SOURCES} PROPERTIES COMPILE_OPTIONS "${A_FLAGS};-fno-lto")
+  target_compile_definitions(${target} PUBLIC SEGFLEET_HAVE_X86=1)
+endfunction()

@@ -1,0 +1,40 @@
+/** Batches of patches: sampler + augmentation in worker threads, filling a ring. Batch content is a function of
+ *  (key, epoch, iteration, global sample index) alone (decisions.md 6). Not collective.
+ *  Source: paper, Methods: Training, Data augmentation; nnunet-training.md 5, 6. */
+#ifndef SF_BATCH_LOADER_H
+#define SF_BATCH_LOADER_H
+#include "base/prof.h"
+#include "plan/work.h"
+#include "store/cases.h"
+
+typedef struct {
+    const sf_cases *cases;
+    const char *const *ids; int n_ids;      /* the fold's training or validation cases */
+    const sf_config *cfg; const sf_recipe *recipe; const sf_labels *labels;
+    sf_task_key key;
+    int64_t batch;                          /* samples of the whole group's batch */
+    int64_t first, count;                   /* this rank's global sample range */
+    bool training;                          /* false: validation loader: no augmentation, patch cut directly, own draws */
+    bool mirror;                            /* false: --no-mirroring */
+    int threads;                            /* workers; 0 = compute in the caller */
+    int depth;                              /* batches kept ready, >= 1 */
+} sf_loader_options;
+
+typedef struct {
+    int64_t epoch, iteration, count;
+    float *data;                            /* [count][channels][patch] plain */
+    int16_t *seg;                           /* [count][patch]; -1 already 0 */
+    int *case_index;                        /* [count], into ids */
+} sf_batch;
+
+typedef struct sf_loader sf_loader;
+sf_status sf_loader_create(sf_loader **out, const sf_loader_options *opt);
+/** Start producing at (epoch, iteration), `iterations` per epoch; drops what was in flight. */
+sf_status sf_loader_seek(sf_loader *l, int64_t epoch, int64_t iteration, int64_t iterations);
+/** Next batch in order; valid until the next call. A worker's failure is returned here. prof gets the wait. */
+sf_status sf_loader_next(sf_loader *l, const sf_batch **out, sf_prof *prof);
+void sf_loader_destroy(sf_loader **l);
+/** One sample, computed here and now (tests). data [channels][patch], seg [patch]. */
+sf_status sf_loader_sample(sf_loader *l, int64_t epoch, int64_t iteration, int64_t sample, float *data, int16_t *seg, int *case_index);
+
+#endif

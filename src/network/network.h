@@ -1,0 +1,57 @@
+/** One U-Net of one configuration, built from the plan as a static graph with a planned arena.
+ *
+ *  The graph stores raw convolution outputs only; normalisation and activation are applied by
+ *  whoever loads them (kernels/op.h), concatenation is a list of blocks. Weight gradients are
+ *  summed over leaves fixed by the plan (samples x at most 16 blocks of slices), in one fixed tree,
+ *  so the bits do not depend on threads. All functions: not collective; one network is driven by
+ *  one thread (it uses `threads` OpenMP threads inside); different networks are independent.
+ *  Source: paper, Methods: Network architecture; nnunet-training.md 1, 2, 3, 11.2. */
+#ifndef SF_NETWORK_NETWORK_H
+#define SF_NETWORK_NETWORK_H
+#include "kernels/op.h"
+#include "network/params.h"
+#include "plan/plans.h"
+
+typedef struct sf_network sf_network;
+
+typedef struct {
+    const sf_arch *arch;       /* from the configuration; copied */
+    int64_t in_channels, heads;
+    int64_t batch, patch[3];   /* samples held at once; z,y,x with z = 1 in 2-D */
+    sf_dtype dtype;            /* SF_F32; SF_F64 uses the reference kernels and is ground truth for tests */
+    bool training;             /* false: no gradient memory, only the full-resolution head */
+    bool deep_supervision;
+    bool exact;                /* --conv exact */
+    int threads;
+} sf_network_options;
+
+/** Build graph, arena and (zeroed) parameters. SF_EINVAL names what the architecture cannot do
+ *  (patch not divisible by the strides, unknown class, one stage). */
+sf_status sf_network_create(sf_network **out, const sf_network_options *opt);
+void sf_network_destroy(sf_network **net);
+
+/** Bytes that this network needs, known before the first step: arena + parameters + gradients + momentum + scratch. */
+int64_t sf_network_bytes(const sf_network *net);
+/** Voxels (z,y,x) that one output voxel of the full-resolution head can see. */
+void sf_network_receptive_field(const sf_network *net, int64_t field[3]);
+double sf_network_forward_macs(const sf_network *net); /* one forward pass of the whole batch */
+
+/** Parameters (owned by the network) in PyTorch's optimiser order with PyTorch's names. */
+sf_params *sf_network_params(sf_network *net);
+
+/** input: plain [batch][in_channels][patch], float (F32) or double (F64).
+ *  `used` <= batch: number of samples that are valid (the last batch of windows). */
+sf_status sf_network_forward(sf_network *net, const void *input, int64_t used);
+/** Deep-supervision outputs of the last forward: level 0 = full resolution. */
+int sf_network_levels(const sf_network *net);
+void sf_network_level_shape(const sf_network *net, int level, sf_shape *shape);
+/** Plain logits [batch][heads][d][h][w] of the last forward (borrowed, valid until the next). */
+const void *sf_network_logits(const sf_network *net, int level);
+/** Gradient of the logits, to be filled by the loss before sf_network_backward; a level whose weight
+ *  is 0 is marked by sf_network_skip_level and gets no gradient at all. */
+void *sf_network_dlogits(sf_network *net, int level);
+void sf_network_skip_level(sf_network *net, int level, bool skip);
+/** Fill the gradients of all parameters (overwritten); those of skipped heads are marked absent. */
+sf_status sf_network_backward(sf_network *net);
+
+#endif

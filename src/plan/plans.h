@@ -1,0 +1,61 @@
+/** plans.json in nnU-Net v2's form (nnunet-planning.md 9), decoded. Every per-axis triple is in transposed
+ *  order; a 2-D configuration has dim = 2 and uses entries 1 and 2 (entry 0: patch 1, stride 1, kernel 1, spacing 0).
+ *  Immutable after load. Not collective. */
+#ifndef SF_PLAN_PLANS_H
+#define SF_PLAN_PLANS_H
+#include "base/error.h"
+#include "base/json.h"
+#include "plan/dataset.h"
+#include "plan/recipe.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { SF_MAX_STAGES = 16 };
+
+typedef enum { SF_NET_PLAIN, SF_NET_RESENC } sf_net_class;
+typedef struct {
+    sf_net_class net;
+    int dim, n_stages;
+    int64_t features[SF_MAX_STAGES];
+    int kernel[SF_MAX_STAGES][3], stride[SF_MAX_STAGES][3];
+    int blocks[SF_MAX_STAGES];         /* convs (plain) or residual blocks per encoder stage */
+    int decoder_convs[SF_MAX_STAGES];  /* n_stages-1 entries, from the bottleneck up */
+    bool conv_bias;
+    double eps, slope;
+} sf_arch;
+
+typedef enum { SF_NORM_ZSCORE, SF_NORM_CT, SF_NORM_NONE, SF_NORM_RESCALE01, SF_NORM_RGB01 } sf_norm_scheme;
+typedef struct { bool is_seg; int order, order_z; int force_separate_z; /* -1 null, 0, 1 */ } sf_resampling;
+
+typedef struct {
+    char *name, *data_identifier;
+    int dim;
+    int64_t batch_size, patch[3];
+    double median[3], spacing[3];
+    sf_norm_scheme *norm; bool *use_mask; /* one per channel */
+    sf_resampling data, seg, prob;
+    sf_arch arch;
+    bool batch_dice;
+    char *previous_stage, *next_stage;  /* NULL = none */
+} sf_config;
+
+/** Foreground intensity statistics of one channel. */
+typedef struct { double max, mean, median, min, p00_5, p99_5, std; } sf_intensity;
+
+typedef struct {
+    json_t *json;              /* the whole file; unknown keys kept */
+    char *dataset_name, *plans_name;
+    int transpose_forward[3], transpose_backward[3];
+    sf_config *config; int n_configs; /* order of the file, inheritance resolved */
+    sf_intensity *intensity; int n_channels;
+    sf_recipe *recipe;         /* key "segfleet_recipe"; nnU-Net's own plans have none: nnunetv2 */
+} sf_plans;
+
+/** Decode; older layouts (nnunet-planning.md 9.2) too. Unknown architectures, norms or resampling functions: SF_EUNSUPPORTED by name. */
+sf_status sf_plans_load(sf_plans **out, const char *path);
+sf_status sf_plans_from_json(sf_plans **out, json_t *json, const char *where); /* takes a reference of its own */
+void sf_plans_destroy(sf_plans **p);
+/** Borrowed. SF_EINVAL lists the configurations that exist. */
+sf_status sf_plans_config(const sf_config **out, const sf_plans *p, const char *name);
+
+#endif

@@ -1,0 +1,59 @@
+/** The preprocessed dataset of one configuration: one HDF5 container, written by all ranks, read by memory mapping.
+ *  /cases/ID/{data float32 [c][s0][s1][s2], seg int16 [s0][s1][s2], locations int32 [rows][3]} + attributes. Arrays are
+ *  contiguous and allocated early, so that readers map the file and any number of threads read without a library call
+ *  (cluster-lab.md 3.4: the fastest of all layouts measured). Commit: write NAME.tmp, close, checksums and the attribute
+ *  "complete" last, fsync, rename. Never rewritten in place. */
+#ifndef SF_STORE_CASES_H
+#define SF_STORE_CASES_H
+#include "base/json.h"
+#include "mpi/comm.h"
+#include "plan/plans.h"
+
+/** Properties that export needs; transposed order unless said otherwise. */
+typedef struct {
+    double spacing_file[3];                 /* file order */
+    double spacing[3];                      /* of the original, transposed */
+    int64_t shape_before_crop[3], bbox_lo[3], bbox_hi[3], shape_after_crop[3], shape[3];
+} sf_case_props;
+
+/** Class locations: for each evaluated thing (sf_labels.eval), then (with an ignore label) one more entry "annotated". */
+typedef struct { int n_entries; int64_t *count; int32_t (**row)[3]; } sf_locations;
+void sf_locations_free(sf_locations *l);
+
+typedef struct {
+    char *id;
+    sf_case_props props;
+    int channels;
+    float *data;               /* [channels][shape] */
+    int16_t *seg;              /* [shape], -1 outside the mask; NULL without label */
+    sf_locations loc;
+} sf_prepared;
+void sf_prepared_destroy(sf_prepared **p);
+
+typedef struct sf_cases_writer sf_cases_writer;
+/** Collective. `meta` is stored as text attributes (configuration, plans hash, program version). */
+sf_status sf_cases_create(sf_cases_writer **out, sf_comm *comm, const char *path, const json_t *meta);
+/** Collective: every rank gives one prepared case or NULL. Written in rank order. */
+sf_status sf_cases_add_round(sf_cases_writer *w, const sf_prepared *mine);
+/** Collective. Frees the writer also on failure; `ok` false on any rank = abandon, remove the temporary file. */
+sf_status sf_cases_finish(sf_cases_writer **w, bool ok);
+
+typedef struct sf_cases sf_cases;
+/** Not collective. SF_EDATA when incomplete or damaged (check verifies all checksums). */
+sf_status sf_cases_open(sf_cases **out, const char *path, bool check);
+void sf_cases_close(sf_cases **c);
+int sf_cases_count(const sf_cases *c);
+/** -1 when absent. */
+int sf_cases_index(const sf_cases *c, const char *id);
+
+/** Borrowed pointers into the map; valid until close; any thread. */
+typedef struct {
+    const char *id;
+    sf_case_props props;
+    int channels;
+    const float *data; const int16_t *seg;
+    const sf_locations *loc;
+} sf_case_view;
+sf_status sf_cases_get(const sf_cases *c, int index, sf_case_view *out);
+
+#endif
