@@ -4,13 +4,11 @@
 #define REAL    float
 #define NAME(x) x##_f32
 #include "kernels/ref/convt_ref.inc"
-#include "kernels/ref/load.inc"
 #undef REAL
 #undef NAME
 #define REAL    double
 #define NAME(x) x##_f64
 #include "kernels/ref/convt_ref.inc"
-#include "kernels/ref/load.inc"
 #undef REAL
 #undef NAME
 
