@@ -148,8 +148,6 @@ sf_status sf_json_get_str(const char **out, const json_t *obj, const char *key, 
     SF_CHECK(json_is_string(v) && !sf_json_is_num(v), SF_EDATA, "%s: \"%s\" must be a string",
              where, key);
     *out = json_string_value(v);
-    SF_CHECK(strlen(*out) == json_string_length(v), SF_EDATA, "%s: \"%s\" holds a zero byte", where,
-             key);
     return SF_OK;
 }
 

@@ -87,8 +87,7 @@ char **tst_h5_list(tst_h5 *f, const char *group, int *count)
     return names;
 }
 
-/* Numbers in memory have type `mem`. h5py stores bool as an enum; HDF5 converts enums to integers
- * but not to every float, so those go through int64. */
+/* Numbers in memory have type `mem`; HDF5 converts, also from the enums that h5py makes of bool. */
 static void *read_dataset(tst_h5 *f, const char *name, hid_t mem, int *ndim, int64_t dims[8])
 {
     hsize_t h[H5S_MAX_RANK];

@@ -1,0 +1,43 @@
+#!/usr/bin/env python3
+"""Every global symbol of our archives begins with sf_ (tests: tst_), so that the libraries can be
+linked into other programs without clashes.
+
+usage: check_symbols.py NM BUILD_FOLDER
+Exit code 0 = clean, 1 = offenders are listed, 77 = nothing was built yet.
+"""
+import pathlib
+import subprocess
+import sys
+
+# ThreadSanitizer, AddressSanitizer and OpenMP add symbols of their own to objects.
+FOREIGN = ("__odr_asan", "__asan", "__ubsan", ".omp")
+
+
+def defined_globals(nm, archive):
+    out = subprocess.run([nm, "-g", "--defined-only", "-P", archive], capture_output=True, text=True, check=True)
+    for line in out.stdout.splitlines():
+        words = line.split()
+        if len(words) >= 2 and not words[0].endswith(":"):
+            yield words[0]
+
+
+def main():
+    nm, build = sys.argv[1], pathlib.Path(sys.argv[2])
+    archives = sorted(build.rglob("libsf_*.a"))
+    if not archives:
+        print("no archive below", build)
+        return 77
+    bad = checked = 0
+    for archive in archives:
+        prefixes = ("sf_", "tst_") if "test" in archive.name else ("sf_",)
+        for symbol in defined_globals(nm, archive):
+            checked += 1
+            if not symbol.startswith(prefixes + FOREIGN):
+                print(f"{archive.name}: {symbol} does not begin with {' or '.join(prefixes)}")
+                bad += 1
+    print(f"{checked} symbols in {len(archives)} archives, {bad} with a wrong prefix")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
