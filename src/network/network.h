@@ -54,4 +54,10 @@ void sf_network_skip_level(sf_network *net, int level, bool skip);
 /** Fill the gradients of all parameters (overwritten); those of skipped heads are marked absent. */
 sf_status sf_network_backward(sf_network *net);
 
+/** Called from sf_network_backward as soon as the gradient of parameter `param` (index into
+ *  sf_params.item) is final, in the fixed order of the graph, so that a group can start to sum it.
+ *  Heads come first, the first layer last; skipped heads are not announced. fn NULL = none. */
+typedef void sf_grad_ready_fn(void *user, int param);
+void sf_network_on_grad(sf_network *net, sf_grad_ready_fn *fn, void *user);
+
 #endif

@@ -1,0 +1,445 @@
+#include "network/exec.h"
+#include "kernels/norm.h"
+#include "network/pointwise.h"
+#include <string.h>
+
+/* --- views ---------------------------------------------------------------------------------- */
+
+static sf_view view_of(const sf_network *net, const sf_value *v, int block)
+{
+    sf_shape shape = v->shape;
+    shape.n = net->used;
+    return sf_view_dense(sf_graph_ptr(net, block), net->dtype, shape);
+}
+
+/** Parts of the affine block of a value, each [n][sf_cpad(c)]. */
+enum { MEAN, RSTD, SCALE, SHIFT };
+static void *affine(const sf_network *net, const sf_value *v, int part)
+{
+    const int64_t lanes = v->shape.n * sf_cpad(v->shape.c);
+    char *base = sf_graph_ptr(net, v->affine);
+    return base ? base + part * lanes * (int64_t)sf_dtype_size(net->dtype) : NULL;
+}
+
+static sf_input input_of(const sf_network *net, int value, bool backward)
+{
+    const sf_value *v = &net->value[value];
+    sf_input in = { .x = view_of(net, v, backward ? v->raw_bwd : v->raw), .slope = 1.0 };
+    if (v->load != SF_LOAD_RAW) {
+        in.scale = affine(net, v, SCALE);
+        in.shift = affine(net, v, SHIFT);
+        in.slope = v->slope;
+    }
+    return in;
+}
+
+static void *param(const sf_network *net, int index)
+{
+    return index < 0 ? NULL : net->params.item[index].value;
+}
+
+static sf_conv conv_now(const sf_network *net, const sf_node *nd)
+{
+    sf_conv c = nd->conv;
+    c.in.n = c.out.n = net->used;
+    return c;
+}
+
+static sf_convt convt_now(const sf_network *net, const sf_node *nd)
+{
+    sf_convt c = nd->convt;
+    c.in.n = c.out.n = net->used;
+    return c;
+}
+
+/* --- forward -------------------------------------------------------------------------------- */
+
+static sf_status forward_input(sf_network *net, sf_node *nd)
+{
+    const sf_value *v = &net->value[nd->out];
+    const sf_view x = view_of(net, v, v->raw);
+    sf_block(net->input, &x, net->threads);
+    void *plain = sf_graph_ptr(net, net->plain_input);
+    const int64_t count = net->used * v->shape.c * sf_voxels(v->shape);
+    if (plain) memcpy(plain, net->input, (size_t)count * sf_dtype_size(net->dtype));
+    return SF_OK;
+}
+
+static void finish_norm(sf_network *net, const sf_node *nd)
+{
+    const sf_value *v = &net->value[nd->out];
+    sf_norm_finish(net->dtype, net->used, v->shape.c, sf_slices(v->shape), sf_voxels(v->shape),
+                   net->arch.eps, sf_graph_ptr(net, nd->stats), param(net, nd->gamma),
+                   param(net, nd->beta), affine(net, v, MEAN), affine(net, v, RSTD),
+                   affine(net, v, SCALE), affine(net, v, SHIFT));
+}
+
+static sf_status forward_conv(sf_network *net, sf_node *nd)
+{
+    sf_input in[2];
+    for (int i = 0; i < nd->n_in; i++) in[i] = input_of(net, nd->in[i], false);
+    const sf_value *v = &net->value[nd->out];
+    const sf_conv conv = conv_now(net, nd);
+    const sf_conv_fwd run = { .in = in,
+                              .n_in = nd->n_in,
+                              .weight = param(net, nd->weight),
+                              .bias = param(net, nd->bias),
+                              .out = view_of(net, v, v->raw),
+                              .stats = sf_graph_ptr(net, nd->stats),
+                              .threads = net->threads };
+    SF_TRY(nd->conv_impl->forward(&conv, &run, sf_graph_ptr(net, nd->scratch_fwd)));
+    if (v->load == SF_LOAD_NORM) finish_norm(net, nd);
+    return SF_OK;
+}
+
+static sf_status forward_convt(sf_network *net, sf_node *nd)
+{
+    const sf_value *v = &net->value[nd->out];
+    const sf_convt convt = convt_now(net, nd);
+    const sf_convt_fwd run = { .in = input_of(net, nd->in[0], false),
+                               .weight = param(net, nd->weight),
+                               .bias = param(net, nd->bias),
+                               .out = view_of(net, v, v->raw),
+                               .threads = net->threads };
+    return nd->convt_impl->forward(&convt, &run, sf_graph_ptr(net, nd->scratch_fwd));
+}
+
+static sf_status forward_head(sf_network *net, sf_node *nd)
+{
+    SF_TRY(forward_conv(net, nd));
+    const sf_value *v = &net->value[nd->out];
+    const sf_view y = view_of(net, v, v->raw);
+    sf_unblock(&y, sf_graph_ptr(net, net->level[nd->level].logits), net->threads);
+    return SF_OK;
+}
+
+static sf_status forward_pool(sf_network *net, sf_node *nd)
+{
+    const sf_value *v = &net->value[nd->out];
+    const sf_input in = input_of(net, nd->in[0], false);
+    const sf_view out = view_of(net, v, v->raw);
+    sf_pool_forward(&in, nd->window, &out, net->threads);
+    return SF_OK;
+}
+
+static sf_status forward_add(sf_network *net, sf_node *nd)
+{
+    const sf_value *v = &net->value[nd->out];
+    const sf_input a = input_of(net, nd->in[0], false), b = input_of(net, nd->in[1], false);
+    const sf_view out = view_of(net, v, v->raw);
+    sf_residual_add(&a, &b, &out, net->threads);
+    return SF_OK;
+}
+
+/* --- weight gradients: leaves folded in one fixed tree -------------------------------------- */
+
+/** A stack of partial sums, oldest first. Entry 0 is the gradient itself. A finished part of rank
+ *  r holds 2^r leaves (or samples); equal ranks fold, which is a binary counter. */
+typedef struct {
+    sf_network *net;
+    const sf_node *nd;
+    int rank[64];
+    int n;
+} tree;
+
+static void *tree_weight(const tree *t, int entry)
+{
+    const sf_param *w = &t->net->params.item[t->nd->weight];
+    if (entry == 0) return w->grad;
+    const sf_arena_block *b = &t->net->block[t->nd->partial];
+    const int parts = sf_graph_tree_depth(t->net->batch, t->nd->leaves) - 1;
+    return t->net->arena + b->offset + b->bytes / parts * (entry - 1);
+}
+
+static void *tree_bias(const tree *t, int entry)
+{
+    if (t->nd->bias < 0) return NULL;
+    if (entry == 0) return t->net->params.item[t->nd->bias].grad;
+    const sf_param *w = &t->net->params.item[t->nd->weight];
+    const int64_t bytes = w->count * (int64_t)sf_dtype_size(t->net->dtype);
+    return (char *)tree_weight(t, entry) + (bytes + 63) / 64 * 64;
+}
+
+/** Add the newest part to the one before it. */
+static void tree_fold(tree *t)
+{
+    const int last = --t->n;
+    const sf_params *p = &t->net->params;
+    const int threads = t->net->threads;
+    sf_add_into(p->dtype, p->item[t->nd->weight].count, tree_weight(t, last - 1),
+                tree_weight(t, last), threads);
+    if (t->nd->bias >= 0)
+        sf_add_into(p->dtype, p->item[t->nd->bias].count, tree_bias(t, last - 1),
+                    tree_bias(t, last), threads);
+}
+
+/** The part on top of the stack is complete with this rank; entries below `floor` stay alone. */
+static void tree_push(tree *t, int floor, int rank)
+{
+    t->rank[t->n++] = rank;
+    while (t->n - 2 >= floor && t->rank[t->n - 2] == t->rank[t->n - 1]) {
+        tree_fold(t);
+        t->rank[t->n - 1]++;
+    }
+}
+
+static void tree_fold_down(tree *t, int to)
+{
+    while (t->n > to) tree_fold(t);
+}
+
+typedef sf_status leaf_fn(sf_network *net, const sf_node *nd, int64_t n, int64_t slice0,
+                          int64_t slice1, void *dweight, void *dbias);
+
+static sf_status leaf_conv(sf_network *net, const sf_node *nd, int64_t n, int64_t slice0,
+                           int64_t slice1, void *dweight, void *dbias)
+{
+    sf_input in[2];
+    for (int i = 0; i < nd->n_in; i++) in[i] = input_of(net, nd->in[i], true);
+    const sf_value *v = &net->value[nd->out];
+    const sf_conv conv = conv_now(net, nd);
+    const sf_conv_bwd_weight run = { .in = in,
+                                     .n_in = nd->n_in,
+                                     .dout = view_of(net, v, v->grad),
+                                     .n = n,
+                                     .slice0 = slice0,
+                                     .slice1 = slice1,
+                                     .dweight = dweight,
+                                     .dbias = dbias,
+                                     .threads = net->threads };
+    return nd->conv_impl->backward_weight(&conv, &run, sf_graph_ptr(net, nd->scratch_bwd));
+}
+
+static sf_status leaf_convt(sf_network *net, const sf_node *nd, int64_t n, int64_t slice0,
+                            int64_t slice1, void *dweight, void *dbias)
+{
+    const sf_value *v = &net->value[nd->out];
+    const sf_convt convt = convt_now(net, nd);
+    const sf_convt_bwd_weight run = { .in = input_of(net, nd->in[0], true),
+                                      .dout = view_of(net, v, v->grad),
+                                      .n = n,
+                                      .slice0 = slice0,
+                                      .slice1 = slice1,
+                                      .dweight = dweight,
+                                      .dbias = dbias,
+                                      .threads = net->threads };
+    return nd->convt_impl->backward_weight(&convt, &run, sf_graph_ptr(net, nd->scratch_bwd));
+}
+
+static void announce(sf_network *net, int index)
+{
+    if (index < 0) return;
+    net->params.item[index].has_grad = true;
+    if (net->on_grad) net->on_grad(net->on_grad_user, index);
+}
+
+static sf_status weight_gradient(sf_network *net, const sf_node *nd, leaf_fn *leaf, int64_t slices)
+{
+    tree t = { .net = net, .nd = nd };
+    for (int64_t n = 0; n < net->used; n++) {
+        const int floor = t.n; /* this sample's leaves fold among themselves first */
+        for (int64_t l = 0; l < nd->leaves; l++) {
+            const int64_t s0 = sf_graph_leaf_start(slices, nd->leaves, l);
+            const int64_t s1 = sf_graph_leaf_start(slices, nd->leaves, l + 1);
+            SF_TRY(leaf(net, nd, n, s0, s1, tree_weight(&t, t.n), tree_bias(&t, t.n)));
+            tree_push(&t, floor, 0);
+        }
+        tree_fold_down(&t, floor + 1);
+        t.n--;
+        tree_push(&t, 0, 0);
+    }
+    tree_fold_down(&t, 1);
+    announce(net, nd->weight);
+    announce(net, nd->bias);
+    return SF_OK;
+}
+
+/* --- backward ------------------------------------------------------------------------------- */
+
+/** dgamma and dbeta: totals of the samples, folded by sf_tree_sum. */
+static void norm_gradients(sf_network *net, const sf_node *nd, const double *total)
+{
+    const int64_t c = net->value[nd->out].shape.c, stride = 2 * sf_cpad(c);
+    const int index[2] = { nd->beta, nd->gamma };
+    for (int which = 0; which < 2; which++) {
+        void *grad = net->params.item[index[which]].grad;
+        for (int64_t i = 0; i < c; i++) {
+            const double g = sf_tree_sum(total + 2 * i + which, net->used, stride);
+            if (net->dtype == SF_F64)
+                ((double *)grad)[i] = g;
+            else
+                ((float *)grad)[i] = (float)g;
+        }
+        announce(net, index[which]);
+    }
+}
+
+/** Gradient of act(norm(x)) -> gradient of x, in place. */
+static void backward_norm(sf_network *net, const sf_node *nd)
+{
+    const sf_value *v = &net->value[nd->out];
+    const sf_norm_bwd b = { .x = view_of(net, v, v->raw),
+                            .g = view_of(net, v, v->grad),
+                            .mean = affine(net, v, MEAN),
+                            .rstd = affine(net, v, RSTD),
+                            .gamma = param(net, nd->gamma),
+                            .beta = param(net, nd->beta),
+                            .slope = v->slope,
+                            .voxels = sf_voxels(v->shape),
+                            .sums = sf_graph_ptr(net, nd->sums),
+                            .threads = net->threads };
+    double *total = sf_graph_ptr(net, nd->total);
+    sf_norm_backward_reduce(&b);
+    sf_norm_backward_total(net->used, v->shape.c, sf_slices(v->shape), b.sums, total);
+    sf_norm_backward_apply(&b, total);
+    norm_gradients(net, nd, total);
+}
+
+/** View of an input's gradient; *accumulate tells whether somebody wrote it before. */
+static sf_view input_gradient(sf_network *net, int value, bool *accumulate)
+{
+    sf_value *v = &net->value[value];
+    *accumulate = v->grad_ready;
+    v->grad_ready = true;
+    return view_of(net, v, v->grad);
+}
+
+static sf_status backward_conv(sf_network *net, sf_node *nd)
+{
+    const sf_value *v = &net->value[nd->out];
+    if (v->load == SF_LOAD_NORM) backward_norm(net, nd);
+    SF_TRY(weight_gradient(net, nd, leaf_conv, sf_slices(nd->conv.out)));
+    if (!net->value[nd->in[0]].wants_grad) return SF_OK; /* the network's input */
+    sf_view din[2];
+    bool accumulate[2];
+    for (int i = 0; i < nd->n_in; i++) din[i] = input_gradient(net, nd->in[i], &accumulate[i]);
+    const sf_conv conv = conv_now(net, nd);
+    const sf_conv_bwd_data run = { .weight = param(net, nd->weight),
+                                   .dout = view_of(net, v, v->grad),
+                                   .din = din,
+                                   .accumulate = accumulate,
+                                   .n_in = nd->n_in,
+                                   .threads = net->threads };
+    return nd->conv_impl->backward_data(&conv, &run, sf_graph_ptr(net, nd->scratch_bwd));
+}
+
+static sf_status backward_convt(sf_network *net, sf_node *nd)
+{
+    const sf_value *v = &net->value[nd->out];
+    SF_TRY(weight_gradient(net, nd, leaf_convt, sf_slices(nd->convt.in)));
+    bool accumulate;
+    const sf_view din = input_gradient(net, nd->in[0], &accumulate);
+    const sf_convt convt = convt_now(net, nd);
+    const sf_convt_bwd_data run = { .weight = param(net, nd->weight),
+                                    .dout = view_of(net, v, v->grad),
+                                    .din = din,
+                                    .accumulate = accumulate,
+                                    .threads = net->threads };
+    return nd->convt_impl->backward_data(&convt, &run, sf_graph_ptr(net, nd->scratch_bwd));
+}
+
+static sf_status backward_head(sf_network *net, sf_node *nd)
+{
+    const sf_value *v = &net->value[nd->out];
+    const sf_view g = view_of(net, v, v->grad);
+    sf_block(sf_graph_ptr(net, net->level[nd->level].dlogits), &g, net->threads);
+    return backward_conv(net, nd);
+}
+
+static sf_status backward_pool(sf_network *net, sf_node *nd)
+{
+    const sf_value *v = &net->value[nd->out];
+    const sf_view g = view_of(net, v, v->grad);
+    bool accumulate;
+    const sf_view din = input_gradient(net, nd->in[0], &accumulate);
+    sf_pool_backward(&g, nd->window, &din, accumulate, net->threads);
+    return SF_OK;
+}
+
+static sf_status backward_add(sf_network *net, sf_node *nd)
+{
+    const sf_value *v = &net->value[nd->out];
+    sf_residual_bwd r = { .sum = view_of(net, v, v->raw),
+                          .g = view_of(net, v, v->grad),
+                          .slope = v->slope,
+                          .threads = net->threads };
+    r.ga = input_gradient(net, nd->in[0], &r.accumulate_a);
+    r.gb = input_gradient(net, nd->in[1], &r.accumulate_b);
+    sf_residual_backward(&r);
+    return SF_OK;
+}
+
+/* --- the table ------------------------------------------------------------------------------ */
+
+typedef sf_status node_fn(sf_network *net, sf_node *nd);
+static const struct {
+    const char *name;
+    node_fn *forward, *backward; /* backward NULL: nothing flows through */
+} kinds[SF_NODE_KINDS] = {
+    [SF_NODE_INPUT] = { "input", forward_input, NULL },
+    [SF_NODE_CONV] = { "conv", forward_conv, backward_conv },
+    [SF_NODE_CONVT] = { "convt", forward_convt, backward_convt },
+    [SF_NODE_HEAD] = { "head", forward_head, backward_head },
+    [SF_NODE_POOL] = { "pool", forward_pool, backward_pool },
+    [SF_NODE_ADD] = { "add", forward_add, backward_add },
+};
+
+sf_status sf_exec_forward(sf_network *net)
+{
+    for (int i = 0; i < net->n_nodes; i++) {
+        sf_node *nd = &net->node[i];
+        SF_TRY(kinds[nd->kind].forward(net, nd));
+    }
+    return SF_OK;
+}
+
+/** Gradients that exist at the start: those of the heads at work. */
+static void start_backward(sf_network *net)
+{
+    for (int i = 0; i < net->n_values; i++) net->value[i].grad_ready = false;
+    for (int i = 0; i < net->params.count; i++) net->params.item[i].has_grad = false;
+    for (int i = 0; i < net->n_levels; i++)
+        net->value[net->node[net->level[i].node].out].grad_ready = !net->level[i].skip;
+}
+
+/** Bring the network's input back for the weight gradient of a layer that reads it. */
+static void restore_input(sf_network *net, const sf_node *nd)
+{
+    for (int i = 0; i < nd->n_in; i++) {
+        const sf_value *v = &net->value[nd->in[i]];
+        if (v->raw_bwd == v->raw) continue;
+        const sf_view x = view_of(net, v, v->raw_bwd);
+        sf_block(sf_graph_ptr(net, net->plain_input), &x, net->threads);
+    }
+}
+
+sf_status sf_exec_backward(sf_network *net)
+{
+    start_backward(net);
+    for (int i = net->n_nodes - 1; i >= 0; i--) {
+        sf_node *nd = &net->node[i];
+        if (!kinds[nd->kind].backward || !net->value[nd->out].grad_ready) continue;
+        restore_input(net, nd);
+        SF_TRY(kinds[nd->kind].backward(net, nd));
+    }
+    return SF_OK;
+}
+
+void sf_exec_prepare(sf_network *net)
+{
+    for (int i = 0; i < net->n_values; i++) {
+        const sf_value *v = &net->value[i];
+        if (v->load != SF_LOAD_ACT) continue;
+        const int64_t c = v->shape.c, cpad = sf_cpad(c);
+        char *scale = affine(net, v, SCALE), *shift = affine(net, v, SHIFT);
+        const int64_t bytes = v->shape.n * cpad * (int64_t)sf_dtype_size(net->dtype);
+        memset(shift, 0, (size_t)bytes);
+        for (int64_t k = 0; k < v->shape.n * cpad; k++) {
+            const double one = k % cpad < c ? 1.0 : 0.0;
+            if (net->dtype == SF_F64)
+                ((double *)scale)[k] = one;
+            else
+                ((float *)scale)[k] = (float)one;
+        }
+    }
+}

@@ -1,0 +1,208 @@
+#include "network/network.h"
+#include "base/mem.h"
+#include "network/exec.h"
+#include "network/graph.h"
+#include "network/layers.h"
+#include "network/unet.h"
+#include <inttypes.h>
+#include <string.h>
+
+/* --- receptive field -------------------------------------------------------------------------- */
+
+typedef struct {
+    int64_t lo, hi; /* lo > hi: nothing */
+} interval;
+
+static int64_t floor_div(int64_t a, int64_t b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
+
+/** What a node reads of its inputs along one axis to make `out`. */
+static interval reads(const sf_node *nd, int axis, interval out)
+{
+    switch (nd->kind) {
+    case SF_NODE_CONV:
+    case SF_NODE_HEAD: {
+        const int64_t s = nd->conv.stride[axis], pad = (nd->conv.kernel[axis] - 1) / 2;
+        return (interval){ out.lo * s - pad, out.hi * s + pad };
+    }
+    case SF_NODE_CONVT: {
+        const int64_t s = nd->convt.stride[axis];
+        return (interval){ floor_div(out.lo, s), floor_div(out.hi, s) };
+    }
+    case SF_NODE_POOL: {
+        const int64_t s = nd->window[axis];
+        return (interval){ out.lo * s, out.hi * s + s - 1 };
+    }
+    default:
+        return out;
+    }
+}
+
+static void widen(interval *v, interval by)
+{
+    if (v->lo > v->hi) *v = by;
+    if (by.lo < v->lo) v->lo = by.lo;
+    if (by.hi > v->hi) v->hi = by.hi;
+}
+
+/** Input voxels along one axis that the output voxel at `at` sees; seen: one entry per value. */
+static int64_t field_at(const sf_network *net, int axis, int64_t at, interval *seen)
+{
+    for (int i = 0; i < net->n_values; i++) seen[i] = (interval){ 1, 0 };
+    seen[net->node[net->level[0].node].out] = (interval){ at, at };
+    for (int i = net->n_nodes - 1; i >= 0; i--) {
+        const sf_node *nd = &net->node[i];
+        if (seen[nd->out].lo > seen[nd->out].hi) continue;
+        const interval r = reads(nd, axis, seen[nd->out]);
+        for (int k = 0; k < nd->n_in; k++) widen(&seen[nd->in[k]], r);
+    }
+    const interval in = seen[net->node[0].out];
+    return in.hi - in.lo + 1;
+}
+
+static sf_status find_field(sf_network *net)
+{
+    interval *seen = NULL;
+    SF_TRY(sf_mem_alloc(&seen, (size_t)net->n_values, sizeof *seen, SF_MEM_MISC));
+    for (int axis = 0; axis < 3; axis++) {
+        int64_t period = 1; /* the field depends on the position modulo the total stride */
+        for (int s = 0; s < net->arch.n_stages; s++) period *= net->arch.stride[s][axis];
+        for (int64_t at = 0; at < period; at++) {
+            const int64_t n = field_at(net, axis, at, seen);
+            if (n > net->field[axis]) net->field[axis] = n;
+        }
+    }
+    sf_mem_free(seen);
+    return SF_OK;
+}
+
+/* --- creation --------------------------------------------------------------------------------- */
+
+static sf_status check_options(const sf_network_options *o)
+{
+    SF_CHECK(o->dtype == SF_F32 || o->dtype == SF_F64, SF_EUNSUPPORTED,
+             "network: bf16 is not implemented; use float32");
+    SF_CHECK(o->threads > 0, SF_EINVAL, "network: %d threads", o->threads);
+    return SF_OK;
+}
+
+static void take_options(sf_network *net, const sf_network_options *o)
+{
+    net->arch = *o->arch;
+    net->in_channels = o->in_channels;
+    net->heads = o->heads;
+    net->batch = o->batch;
+    memcpy(net->patch, o->patch, sizeof net->patch);
+    net->dtype = o->dtype;
+    net->training = o->training;
+    net->deep_supervision = o->deep_supervision;
+    net->exact = o->exact;
+    net->threads = o->threads;
+}
+
+sf_status sf_network_create(sf_network **out, const sf_network_options *opt)
+{
+    *out = NULL;
+    SF_TRY(check_options(opt));
+    sf_network *net = NULL;
+    SF_TRY(sf_mem_calloc(&net, 1, sizeof *net, SF_MEM_MISC));
+    take_options(net, opt);
+    sf_status st;
+    SF_GOTO(fail, st, sf_unet_check(net));
+    SF_GOTO(fail, st, sf_unet_build(net));
+    SF_GOTO(fail, st, sf_layers_finish_params(net));
+    SF_GOTO(fail, st, sf_graph_plan(net));
+    SF_GOTO(fail, st, find_field(net));
+    SF_GOTO(fail, st, sf_mem_alloc(&net->arena, (size_t)net->arena_bytes, 1, SF_MEM_ARENA));
+    sf_exec_prepare(net);
+    *out = net;
+    return SF_OK;
+fail:
+    sf_network_destroy(&net);
+    return st;
+}
+
+void sf_network_destroy(sf_network **net)
+{
+    if (!net || !*net) return;
+    sf_network *n = *net;
+    sf_mem_free(n->arena);
+    sf_mem_free(n->param_memory);
+    sf_mem_free(n->params.item);
+    sf_mem_free(n->param_group);
+    sf_mem_free(n->node);
+    sf_mem_free(n->value);
+    sf_mem_free(n->block);
+    sf_mem_free(n);
+    *net = NULL;
+}
+
+int64_t sf_network_bytes(const sf_network *net) { return net->arena_bytes + net->param_bytes; }
+
+double sf_network_forward_macs(const sf_network *net)
+{
+    double macs = 0;
+    for (int i = 0; i < net->n_nodes; i++) {
+        const sf_node *nd = &net->node[i];
+        if (nd->kind == SF_NODE_CONVT)
+            macs += sf_convt_macs(&nd->convt);
+        else if (nd->kind == SF_NODE_CONV || nd->kind == SF_NODE_HEAD)
+            macs += sf_conv_macs(&nd->conv);
+    }
+    return macs;
+}
+
+void sf_network_receptive_field(const sf_network *net, int64_t field[3])
+{
+    memcpy(field, net->field, sizeof net->field);
+}
+
+sf_params *sf_network_params(sf_network *net) { return &net->params; }
+
+/* --- running ---------------------------------------------------------------------------------- */
+
+sf_status sf_network_forward(sf_network *net, const void *input, int64_t used)
+{
+    SF_CHECK(used > 0 && used <= net->batch, SF_EINVAL,
+             "network: %" PRId64 " samples, but it was built for %" PRId64, used, net->batch);
+    net->used = used;
+    net->input = input;
+    net->ready = false;
+    for (int i = 0; i < net->n_levels; i++) net->level[i].skip = false;
+    SF_TRY(sf_exec_forward(net));
+    net->input = NULL;
+    net->ready = net->training;
+    return SF_OK;
+}
+
+int sf_network_levels(const sf_network *net) { return net->n_levels; }
+
+void sf_network_level_shape(const sf_network *net, int level, sf_shape *shape)
+{
+    *shape = net->level[level].shape;
+}
+
+const void *sf_network_logits(const sf_network *net, int level)
+{
+    return sf_graph_ptr(net, net->level[level].logits);
+}
+
+void *sf_network_dlogits(sf_network *net, int level)
+{
+    return net->training ? sf_graph_ptr(net, net->level[level].dlogits) : NULL;
+}
+
+void sf_network_skip_level(sf_network *net, int level, bool skip) { net->level[level].skip = skip; }
+
+sf_status sf_network_backward(sf_network *net)
+{
+    SF_CHECK(net->training, SF_EINVAL, "network: backward needs a network built for training");
+    SF_CHECK(net->ready, SF_EINVAL, "network: backward needs a forward pass before it");
+    net->ready = false;
+    return sf_exec_backward(net);
+}
+
+void sf_network_on_grad(sf_network *net, sf_grad_ready_fn *fn, void *user)
+{
+    net->on_grad = fn;
+    net->on_grad_user = user;
+}

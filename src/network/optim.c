@@ -1,0 +1,43 @@
+#include "network/optim.h"
+#include "kernels/sgd.h"
+#include <math.h>
+
+double sf_optim_lr(const sf_optim *o, int64_t epoch, int64_t epochs)
+{
+    return o->lr0 * pow(1.0 - (double)epoch / (double)epochs, o->poly_power);
+}
+
+/* The same tree as sf_tree_sum over all parameters, without a buffer for their sums: halves split
+   at the largest power of two below n. Absent gradients count 0. */
+static double tree_of_squares(const sf_params *p, int first, int n, int threads)
+{
+    if (n == 0) return 0.0;
+    if (n == 1) {
+        const sf_param *q = &p->item[first];
+        return q->has_grad ? sf_sum_squares(p->dtype, q->count, q->grad, threads) : 0.0;
+    }
+    int half = 1;
+    while (2 * half < n) half *= 2;
+    const double left = tree_of_squares(p, first, half, threads);
+    return left + tree_of_squares(p, first + half, n - half, threads);
+}
+
+double sf_optim_grad_norm(const sf_params *p, int threads)
+{
+    return sqrt(tree_of_squares(p, 0, p->count, threads));
+}
+
+void sf_optim_step(const sf_optim *o, double lr, sf_params *p, int threads, double *norm)
+{
+    const double n = sf_optim_grad_norm(p, threads);
+    double clip = 1.0;
+    if (o->clip_norm > 0.0) clip = fmin(1.0, o->clip_norm / (n + 1e-6));
+    for (int i = 0; i < p->count; i++) {
+        sf_param *q = &p->item[i];
+        if (!q->has_grad) continue;
+        const sf_sgd s = { lr, o->momentum, o->decay, clip, !q->has_velocity };
+        sf_sgd_step(p->dtype, q->count, &s, q->value, q->grad, q->velocity, threads);
+        q->has_velocity = true;
+    }
+    if (norm) *norm = n;
+}
