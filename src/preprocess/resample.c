@@ -1,0 +1,352 @@
+#include "preprocess/resample.h"
+#include "base/mem.h"
+#include "preprocess/axis.h"
+#include <math.h>
+#include <string.h>
+
+/** What is done to every channel: one map per axis, and the order in which the axes are taken. */
+typedef struct {
+    int64_t from[3], to[3], lo, hi; /* rows [lo, hi) of the first axis are wanted */
+    int order, axis, threads;
+    int in_plane[3], n_in_plane; /* axes resampled with `order`; all three when axis < 0 */
+    sf_axis_map map[3];
+} job;
+
+void sf_resampled_shape(int64_t out[3], const int64_t shape[3], const double old_spacing[3],
+                        const double new_spacing[3])
+{
+    for (int a = 0; a < 3; a++) {
+        const double n = rint(old_spacing[a] / new_spacing[a] * (double)shape[a]);
+        out[a] = n < 1.0 ? 1 : (int64_t)n;
+    }
+}
+
+static double max3(const double v[3]) { return fmax(v[0], fmax(v[1], v[2])); }
+
+static double ratio3(const double v[3]) { return max3(v) / fmin(v[0], fmin(v[1], v[2])); }
+
+int sf_resample_separate_axis(const sf_resampling *r, const double cur[3], const double next[3],
+                              double threshold)
+{
+    const double *decides = NULL;
+    if (r->force_separate_z == 0) return -1;
+    if (r->force_separate_z > 0 || ratio3(cur) > threshold)
+        decides = cur;
+    else if (ratio3(next) > threshold)
+        decides = next;
+    if (decides == NULL) return -1;
+    int axis = -1, members = 0;
+    for (int a = 0; a < 3; a++) {
+        if (max3(decides) / decides[a] != 1.0) continue;
+        if (axis < 0) axis = a;
+        members++;
+    }
+    return members == 1 ? axis : -1;
+}
+
+static void job_free(job *j)
+{
+    for (int a = 0; a < 3; a++) sf_axis_map_free(&j->map[a]);
+}
+
+static sf_status job_make(job *j, const int64_t from[3], const int64_t to[3], int64_t lo,
+                          int64_t hi, int order, int order_z, int axis, int threads)
+{
+    memset(j, 0, sizeof *j);
+    for (int a = 0; a < 3; a++) {
+        SF_CHECK(from[a] > 0 && to[a] > 0, SF_EINVAL,
+                 "resampling needs at least one voxel per axis");
+        j->from[a] = from[a];
+        j->to[a] = to[a];
+    }
+    SF_CHECK(lo >= 0 && lo <= hi && hi <= to[0], SF_EINVAL, "rows %lld..%lld of %lld",
+             (long long)lo, (long long)hi, (long long)to[0]);
+    j->lo = lo;
+    j->hi = hi;
+    j->order = order;
+    j->axis = axis;
+    j->threads = threads;
+    for (int a = 0; a < 3; a++) {
+        const sf_status st = sf_axis_map_make(&j->map[a], from[a], to[a], a == 0 ? lo : 0,
+                                              a == 0 ? hi : to[a], a == axis ? order_z : order);
+        if (st != SF_OK) {
+            job_free(j);
+            return sf_trace_(st, __FILE__, __LINE__, "sf_axis_map_make");
+        }
+        if (a != axis) j->in_plane[j->n_in_plane++] = a;
+    }
+    return SF_OK;
+}
+
+static int64_t volume(const int64_t d[3]) { return d[0] * d[1] * d[2]; }
+
+static bool same_shape(const job *j) { return memcmp(j->from, j->to, sizeof j->from) == 0; }
+
+/** Shape of the input rows that the job reads. */
+static void loaded_shape(const job *j, int64_t dims[3])
+{
+    dims[0] = j->map[0].last - j->map[0].first;
+    dims[1] = j->from[1];
+    dims[2] = j->from[2];
+}
+
+/** Resample *buf (shape dims) along the axes; *buf is replaced (freed also on failure: *buf =
+ * NULL), dims updated. */
+static sf_status run_passes(const job *j, const int *axes, int n_axes, double **buf,
+                            int64_t dims[3])
+{
+    for (int i = 0; i < n_axes; i++) {
+        const int a = axes[i];
+        const sf_axis_map *m = &j->map[a];
+        if (m->identity) continue;
+        const int64_t outer = a == 0 ? 1 : a == 1 ? dims[0] : dims[0] * dims[1];
+        const int64_t inner = a == 0 ? dims[1] * dims[2] : a == 1 ? dims[2] : 1;
+        double *next = NULL;
+        sf_status st =
+            sf_mem_alloc(&next, (size_t)(outer * m->count * inner), sizeof *next, SF_MEM_SCRATCH);
+        if (st == SF_OK) st = sf_axis_apply(m, *buf, outer, inner, next, j->threads);
+        sf_mem_free(*buf);
+        *buf = next;
+        if (st != SF_OK) {
+            sf_mem_free(*buf);
+            *buf = NULL;
+            return sf_trace_(st, __FILE__, __LINE__, "sf_axis_apply");
+        }
+        dims[a] = m->count;
+    }
+    return SF_OK;
+}
+
+/** Range of the input: of the whole channel (axis < 0, one entry) or of every slice along the axis.
+ */
+static void find_ranges(const job *j, const float *src, float *lo, float *hi)
+{
+    const int64_t slices = j->axis < 0 ? 1 : j->from[j->axis];
+    for (int64_t s = 0; s < slices; s++) {
+        lo[s] = INFINITY;
+        hi[s] = -INFINITY;
+    }
+    for (int64_t z = 0; z < j->from[0]; z++)
+        for (int64_t y = 0; y < j->from[1]; y++, src += j->from[2])
+            for (int64_t x = 0; x < j->from[2]; x++) {
+                const int64_t s = j->axis < 0 ? 0 : j->axis == 0 ? z : j->axis == 1 ? y : x;
+                lo[s] = fminf(lo[s], src[x]);
+                hi[s] = fmaxf(hi[s], src[x]);
+            }
+}
+
+/** Clip to the ranges; the first slice in `v` along the axis is slice `first` of the input. */
+static void clip(const job *j, double *v, const int64_t dims[3], const float *lo, const float *hi)
+{
+    const int64_t first = j->axis == 0 ? j->map[0].first : 0;
+    for (int64_t z = 0; z < dims[0]; z++)
+        for (int64_t y = 0; y < dims[1]; y++, v += dims[2])
+            for (int64_t x = 0; x < dims[2]; x++) {
+                const int64_t s = j->axis < 0 ? 0 : j->axis == 0 ? z + first : j->axis == 1 ? y : x;
+                const double a = (double)lo[s], b = (double)hi[s];
+                v[x] = v[x] < a ? a : v[x] > b ? b : v[x];
+            }
+}
+
+static sf_status clip_to_input(const job *j, const float *src, double *v, const int64_t dims[3])
+{
+    const int64_t slices = j->axis < 0 ? 1 : j->from[j->axis];
+    float *range;
+    SF_TRY(sf_mem_alloc(&range, (size_t)(2 * slices), sizeof *range, SF_MEM_SCRATCH));
+    find_ranges(j, src, range, range + slices);
+    clip(j, v, dims, range, range + slices);
+    sf_mem_free(range);
+    return SF_OK;
+}
+
+static sf_status resample_channel(const job *j, const float *src, float *dst)
+{
+    int64_t dims[3];
+    loaded_shape(j, dims);
+    const int64_t n = volume(dims), plane = j->from[1] * j->from[2];
+    double *buf;
+    SF_TRY(sf_mem_alloc(&buf, (size_t)n, sizeof *buf, SF_MEM_SCRATCH));
+    const float *rows = src + j->map[0].first * plane;
+#pragma omp parallel for num_threads(j->threads > 1 ? j->threads : 1) schedule(static)
+    for (int64_t i = 0; i < n; i++) buf[i] = (double)rows[i];
+    sf_status st;
+    SF_GOTO(done, st, run_passes(j, j->in_plane, j->n_in_plane, &buf, dims));
+    if (j->order == 3) SF_GOTO(done, st, clip_to_input(j, src, buf, dims));
+    if (j->axis >= 0) SF_GOTO(done, st, run_passes(j, &j->axis, 1, &buf, dims));
+    const int64_t out = volume(dims);
+#pragma omp parallel for num_threads(j->threads > 1 ? j->threads : 1) schedule(static)
+    for (int64_t i = 0; i < out; i++) dst[i] = (float)buf[i];
+done:
+    sf_mem_free(buf);
+    return st;
+}
+
+sf_status sf_resample_data_slab(const float *src, const int64_t from[3], float *dst,
+                                const int64_t to[3], int64_t lo, int64_t hi, int channels,
+                                int order, int order_z, int axis, int threads)
+{
+    job j;
+    SF_TRY(job_make(&j, from, to, lo, hi, order, order_z, axis, threads));
+    const int64_t out = (hi - lo) * to[1] * to[2], in = volume(from);
+    sf_status st = SF_OK;
+    for (int c = 0; c < channels && st == SF_OK && out > 0; c++) {
+        if (same_shape(&j))
+            memcpy(dst + c * out, src + c * in + lo * from[1] * from[2], (size_t)out * sizeof *dst);
+        else
+            st = resample_channel(&j, src + c * in, dst + c * out);
+    }
+    job_free(&j);
+    if (st != SF_OK) return sf_trace_(st, __FILE__, __LINE__, "resample_channel");
+    return SF_OK;
+}
+
+sf_status sf_resample_data(const float *src, const int64_t from[3], float *dst, const int64_t to[3],
+                           int channels, int order, int order_z, int axis, int threads)
+{
+    return sf_resample_data_slab(src, from, dst, to, 0, to[0], channels, order, order_z, axis,
+                                 threads);
+}
+
+/* ---- labels ---- */
+
+/** When a label is written over what is there (labels are taken in ascending order). */
+typedef enum {
+    RULE_HALF,  /* indicator >= 0.5 */
+    RULE_MORE,  /* indicator > 0.5: what rounding half to even gives along a separate axis */
+    RULE_ARGMAX /* the largest indicator; ties: the lowest label */
+} rule;
+
+/** Distinct values, ascending; caller frees. */
+static sf_status distinct(const int16_t *v, int64_t n, int16_t **out, int *count)
+{
+    bool *seen;
+    SF_TRY(sf_mem_calloc(&seen, 65536, sizeof *seen, SF_MEM_SCRATCH));
+    for (int64_t i = 0; i < n; i++) seen[(int)v[i] + 32768] = true;
+    *count = 0;
+    for (int k = 0; k < 65536; k++) *count += seen[k];
+    const sf_status st = sf_mem_alloc(out, (size_t)*count, sizeof **out, SF_MEM_SCRATCH);
+    for (int k = 0, i = 0; st == SF_OK && k < 65536; k++)
+        if (seen[k]) (*out)[i++] = (int16_t)(k - 32768);
+    sf_mem_free(seen);
+    return st;
+}
+
+static void merge(rule r, const double *v, int64_t n, int16_t label, int16_t *dst, double *best,
+                  int threads)
+{
+#pragma omp parallel for num_threads(threads > 1 ? threads : 1) schedule(static)
+    for (int64_t i = 0; i < n; i++) {
+        if (r == RULE_HALF ? v[i] < 0.5 : r == RULE_MORE ? v[i] <= 0.5 : v[i] <= best[i]) continue;
+        dst[i] = label;
+        if (r == RULE_ARGMAX) best[i] = v[i];
+    }
+}
+
+/** Nearest neighbour along one axis, on the labels themselves. */
+static void nearest_labels(const sf_axis_map *m, const int16_t *src, int64_t outer, int64_t inner,
+                           int16_t *dst)
+{
+    for (int64_t o = 0; o < outer; o++)
+        for (int64_t k = 0; k < m->count; k++, dst += inner)
+            memcpy(dst, src + (o * (m->last - m->first) + m->start[k]) * inner,
+                   (size_t)inner * sizeof *dst);
+}
+
+/** One label's indicator along the axes; *buf is the caller's to free. */
+static sf_status indicator(const job *j, const int *axes, int n_axes, const int16_t *src,
+                           const int64_t in[3], int16_t label, double **buf)
+{
+    int64_t dims[3] = { in[0], in[1], in[2] };
+    const int64_t n = volume(in);
+    SF_TRY(sf_mem_alloc(buf, (size_t)n, sizeof **buf, SF_MEM_SCRATCH));
+    double *b = *buf;
+#pragma omp parallel for num_threads(j->threads > 1 ? j->threads : 1) schedule(static)
+    for (int64_t i = 0; i < n; i++) b[i] = src[i] == label ? 1.0 : 0.0;
+    return run_passes(j, axes, n_axes, buf, dims);
+}
+
+/** Labels along some of the axes; dst (shape `in` with those axes changed) is the caller's. */
+static sf_status label_step(const job *j, const int *axes, int n_axes, rule r, const int16_t *src,
+                            const int64_t in[3], int16_t *dst)
+{
+    int64_t out[3] = { in[0], in[1], in[2] };
+    for (int i = 0; i < n_axes; i++) out[axes[i]] = j->map[axes[i]].count;
+    const int64_t n = volume(out);
+    int16_t *label = NULL;
+    int labels = 0;
+    double *best = NULL, *buf = NULL;
+    sf_status st;
+    SF_GOTO(done, st, distinct(src, volume(in), &label, &labels));
+    if (r == RULE_ARGMAX) SF_GOTO(done, st, sf_mem_alloc(&best, (size_t)n, 8, SF_MEM_SCRATCH));
+    for (int64_t i = 0; r == RULE_ARGMAX && i < n; i++) best[i] = -1.0;
+    memset(dst, 0, (size_t)n * sizeof *dst);
+    for (int k = 0; k < labels; k++) {
+        SF_GOTO(done, st, indicator(j, axes, n_axes, src, in, label[k], &buf));
+        merge(r, buf, n, label[k], dst, best, j->threads);
+        sf_mem_free(buf);
+        buf = NULL;
+    }
+done:
+    sf_mem_free(buf);
+    sf_mem_free(best);
+    sf_mem_free(label);
+    return st;
+}
+
+/** The separate axis, after the slices: nearest on the labels, otherwise per label again. */
+static sf_status label_separate(const job *j, int order_z, bool argmax, const int16_t *src,
+                                const int64_t in[3], int16_t *dst)
+{
+    const int a = j->axis;
+    const sf_axis_map *m = &j->map[a];
+    if (m->identity) {
+        memcpy(dst, src, (size_t)volume(in) * sizeof *dst);
+        return SF_OK;
+    }
+    if (order_z > 0) return label_step(j, &a, 1, argmax ? RULE_ARGMAX : RULE_MORE, src, in, dst);
+    nearest_labels(m, src,
+                   a == 0   ? 1
+                   : a == 1 ? in[0]
+                            : in[0] * in[1],
+                   a == 0   ? in[1] * in[2]
+                   : a == 1 ? in[2]
+                            : 1,
+                   dst);
+    return SF_OK;
+}
+
+static sf_status resample_label_volume(const job *j, const int16_t *src, int16_t *dst, int order_z,
+                                       bool argmax)
+{
+    const rule r = argmax ? RULE_ARGMAX : RULE_HALF;
+    int64_t in[3], mid[3];
+    loaded_shape(j, in);
+    src +=
+        j->map[0].first * in[1] * in[2]; /* nearest along a separate first axis may skip slices */
+    if (j->axis < 0) return label_step(j, j->in_plane, 3, r, src, in, dst);
+    for (int a = 0; a < 3; a++) mid[a] = a == j->axis ? in[a] : j->map[a].count;
+    int16_t *sliced;
+    SF_TRY(sf_mem_alloc(&sliced, (size_t)volume(mid), sizeof *sliced, SF_MEM_SCRATCH));
+    sf_status st;
+    SF_GOTO(done, st, label_step(j, j->in_plane, j->n_in_plane, r, src, in, sliced));
+    SF_GOTO(done, st, label_separate(j, order_z, argmax, sliced, mid, dst));
+done:
+    sf_mem_free(sliced);
+    return st;
+}
+
+sf_status sf_resample_labels(const int16_t *src, const int64_t from[3], int16_t *dst,
+                             const int64_t to[3], int order, int order_z, int axis, bool argmax,
+                             int threads)
+{
+    job j;
+    SF_TRY(job_make(&j, from, to, 0, to[0], order, order_z, axis, threads));
+    sf_status st = SF_OK;
+    if (same_shape(&j))
+        memcpy(dst, src, (size_t)volume(from) * sizeof *dst);
+    else
+        st = resample_label_volume(&j, src, dst, order_z, argmax);
+    job_free(&j);
+    if (st != SF_OK) return sf_trace_(st, __FILE__, __LINE__, "resample_label_volume");
+    return SF_OK;
+}
