@@ -1,6 +1,6 @@
-/** Groups of ranks without MPI in the header: implemented by comm_mpi.c or, with SEGFLEET_MPI=OFF, comm_serial.c.
- *  "Collective" = every rank of the comm must call it, in the same order. Counts may exceed INT_MAX.
- *  Only the thread that started MPI calls in here (MPI_THREAD_FUNNELED). */
+/** Groups of ranks without MPI in the header: implemented by comm_mpi.c or, with SEGFLEET_MPI=OFF,
+ * comm_serial.c. "Collective" = every rank of the comm must call it, in the same order. Counts may
+ * exceed INT_MAX. Only the thread that started MPI calls in here (MPI_THREAD_FUNNELED). */
 #ifndef SF_MPI_COMM_H
 #define SF_MPI_COMM_H
 #include "base/error.h"
@@ -10,13 +10,20 @@
 
 typedef struct sf_comm sf_comm;
 
-/** Start MPI (once per process) / end it. sf_mpi_stop(true) after a failure that other ranks may not know: aborts the job
- *  with one line (rank, host, text) and the exit code of the status. */
+/** Start MPI (once per process; without mpirun the world has one rank) / end it. */
 sf_status sf_mpi_start(int *argc, char ***argv);
 void sf_mpi_stop(void);
-void sf_mpi_abort(sf_status st);
-sf_comm *sf_comm_world(void);       /* borrowed */
-sf_comm *sf_comm_self(void);        /* borrowed */
+/** After a failure that other ranks may not know: one line on stderr (rank, host, text of the last
+ * failure), then the whole job ends with the exit code of the status (base/error.h). Does not
+ * return. */
+void sf_mpi_abort(sf_status st) __attribute__((noreturn));
+/** Borrowed, never NULL. Before sf_mpi_start both have one rank and need no MPI. */
+sf_comm *sf_comm_world(void);
+sf_comm *sf_comm_self(void);
+/** Not collective, cheap, callable from any code of the main thread while it computes: lets the
+ * library answer ranks that ask this one for work (mpi/sched.h). Call it at least once per training
+ * step or prediction tile. A call from another thread does nothing. */
+void sf_comm_poll(void);
 
 int sf_comm_rank(const sf_comm *c);
 int sf_comm_size(const sf_comm *c);
@@ -25,7 +32,10 @@ const char *sf_comm_host(void);
 sf_status sf_comm_split(sf_comm **out, sf_comm *c, int color, int key);
 void sf_comm_destroy(sf_comm **c);
 
-/** Collective. All ranks return the worst status of all; ranks that were fine get SF_ECOMM with "rank R on HOST: text". */
+/** Collective; always returns on all ranks as long as all call it. All ranks return the worst
+ * status of all (SF_ESTOP and SF_ECOMM count less than a failure with a cause of its own, the
+ * others by number). Of the ranks that have it, the lowest keeps its error text; every other rank
+ * gets "rank R on HOST: text" (R counted in the world). */
 sf_status sf_comm_agree(sf_comm *c, sf_status mine);
 sf_status sf_comm_barrier(sf_comm *c);
 sf_status sf_comm_bcast(sf_comm *c, void *data, size_t bytes, int root);
@@ -33,11 +43,17 @@ sf_status sf_comm_bcast(sf_comm *c, void *data, size_t bytes, int root);
 sf_status sf_comm_sum_f64(sf_comm *c, double *v, int64_t n);
 sf_status sf_comm_max_i64(sf_comm *c, int64_t *v, int64_t n);
 sf_status sf_comm_min_i64(sf_comm *c, int64_t *v, int64_t n);
-/** Collective. Each rank gives `bytes`; all[rank] and sizes[rank] are allocated for the caller (one block: sf_mem_free(all)). */
-sf_status sf_comm_allgather_bytes(sf_comm *c, const void *data, size_t bytes, void ***all, size_t **sizes);
+/** Collective. Each rank gives `bytes` (may differ, may be 0); (*all)[rank] (64-byte aligned) and
+ * (*sizes)[rank] are allocated for the caller as one block: sf_mem_free(*all) frees everything. Out
+ * of memory on one rank: all ranks fail together. */
+sf_status sf_comm_allgather_bytes(sf_comm *c, const void *data, size_t bytes, void ***all,
+                                  size_t **sizes);
+/** Between two ranks; waits (sleeping) until the data may be reused / has come. 0 <= tag < 32768;
+ * `to` is not the own rank. */
 sf_status sf_comm_send(sf_comm *c, const void *data, size_t bytes, int to, int tag);
-sf_status sf_comm_recv(sf_comm *c, void *data, size_t bytes, int from, int tag); /* from -1: any */
-/** Not collective: is a message waiting? */
+/** Exactly `bytes` must come, else SF_ECOMM. from -1: any rank. */
+sf_status sf_comm_recv(sf_comm *c, void *data, size_t bytes, int from, int tag);
+/** Not collective: is a message waiting? Then from and bytes (each may be NULL) describe it. */
 sf_status sf_comm_probe(sf_comm *c, int *from, int tag, bool *waiting, size_t *bytes);
 
 #endif

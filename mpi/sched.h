@@ -1,22 +1,41 @@
-/** Hands numbered tasks with dependencies to groups of ranks and calls back; knows nothing of training.
- *  World rank 0 keeps the list (and works too when it is alone); tasks go out in priority order as groups become free. */
+/** Hands numbered tasks with dependencies to groups of ranks and calls back; knows nothing of
+ * training.
+ *
+ *  The state of all tasks stands on a small board that every rank reads and changes by itself
+ * (mpi/board.h): a free rank takes the ready task with the highest cost, and all of them work, rank
+ * 0 too. On one node nobody waits for anybody; between nodes rank 0 answers the others, therefore a
+ * callback that computes for long calls sf_comm_poll() once per step (without it the others wait
+ * until rank 0 ends its task). Waiting ranks sleep.
+ *
+ *  Which rank runs a task is not fixed; results must not depend on it. */
 #ifndef SF_MPI_SCHED_H
 #define SF_MPI_SCHED_H
 #include "mpi/comm.h"
 
 typedef struct {
-    double cost;               /* seconds expected: larger first */
-    const int *needs; int n_needs; /* indices of tasks that must be done before */
-    bool done;                 /* already finished in an earlier run */
+    double cost; /* seconds expected: larger first, then the lower index */
+    const int *needs;
+    int n_needs; /* indices of tasks that must be done before */
+    bool done;   /* already finished in an earlier run; what rank 0 says counts */
 } sf_sched_task;
 
-/** Runs one task on one group; called on every rank of the group. */
+/** Runs one task on one group; called on every rank of the group. SF_ESTOP = stopped on request,
+ * not finished. */
 typedef sf_status sf_sched_fn(void *user, int task, sf_comm *group);
 
-typedef struct { int64_t run; double makespan, idle; } sf_sched_report;
+/** The same on all ranks: tasks that were finished in this run, seconds from start to end,
+ * rank-seconds without a task. */
+typedef struct {
+    int64_t run;
+    double makespan, idle;
+} sf_sched_report;
 
-/** Collective over `world`. Each group is one rank for now (D brings larger ones). Stops handing out when a task fails or asks
- *  to stop; then all ranks return that status. The task list must be the same on all ranks. */
-sf_status sf_sched_run(sf_comm *world, const sf_sched_task *tasks, int n, sf_sched_fn *fn, void *user, sf_sched_report *report);
+/** Collective over `world`. Each group is one rank for now (D brings larger ones). Stops handing
+ * out when a task fails or asks to stop; running tasks finish; then all ranks return that status
+ * with its text (sf_comm_agree). The task list must be the same on all ranks: SF_EINTERNAL
+ * otherwise. Dependencies that do not exist or form a circle: SF_EINVAL, nothing is run.
+ *  @param report  may be NULL */
+sf_status sf_sched_run(sf_comm *world, const sf_sched_task *tasks, int n, sf_sched_fn *fn,
+                       void *user, sf_sched_report *report);
 
 #endif
