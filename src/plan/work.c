@@ -1,0 +1,66 @@
+#include "plan/work.h"
+#include "plan/splits.h"
+#include <stdio.h>
+#include <string.h>
+
+/* Variant and seed come before the configuration only when they are not the default, so that a
+ * plain run has nnU-Net's short paths. */
+
+static const char *variant_name(const sf_task_key *key)
+{
+    return key->variant && key->variant[0] ? key->variant : "none";
+}
+
+static void fold_name(char out[24], int fold)
+{
+    if (fold == SF_FOLD_ALL)
+        snprintf(out, 24, "all");
+    else
+        snprintf(out, 24, "%d", fold);
+}
+
+sf_status sf_work_file(char out[SF_PATH_MAX], const char *work, const char *name)
+{
+    return sf_path_join(out, work, name, NULL);
+}
+
+sf_status sf_work_container(char out[SF_PATH_MAX], const char *work,
+                            const char *data_identifier_config)
+{
+    return sf_path_format(out, "%s/preprocessed/%s.h5", work, data_identifier_config);
+}
+
+sf_status sf_work_config_dir(char out[SF_PATH_MAX], const char *work, const char *config)
+{
+    return sf_path_join(out, work, "results", config);
+}
+
+sf_status sf_work_fold_dir(char out[SF_PATH_MAX], const char *work, const sf_task_key *key)
+{
+    char dir[SF_PATH_MAX], fold[24], part[96] = "";
+    const bool named = key->variant && key->variant[0] && strcmp(key->variant, "none") != 0;
+    fold_name(fold, key->fold);
+    SF_TRY(sf_work_config_dir(dir, work, key->config));
+    SF_CHECK(!named || (strlen(key->variant) < 64 && !strchr(key->variant, '/')), SF_EINVAL,
+             "variant \"%.80s\": a variant's name has at most 63 characters and no slash",
+             key->variant);
+    if (named || key->seed != 0)
+        snprintf(part, sizeof part, "%s_seed_%llu/", named ? key->variant : "none",
+                 (unsigned long long)key->seed);
+    return sf_path_format(out, "%s/%sfold_%s", dir, part, fold);
+}
+
+void sf_work_key_text(char out[256], const sf_task_key *key)
+{
+    char fold[24];
+    fold_name(fold, key->fold);
+    snprintf(out, 256, "variant=%.60s seed=%llu cfg=%.100s fold=%s", variant_name(key),
+             (unsigned long long)key->seed, key->config, fold);
+}
+
+void sf_work_scope(char out[256], const sf_task_key *key)
+{
+    char fold[24];
+    fold_name(fold, key->fold);
+    snprintf(out, 256, "%.60s/%.100s/%s", variant_name(key), key->config, fold);
+}
