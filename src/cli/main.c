@@ -1,0 +1,158 @@
+#include "base/log.h"
+#include "base/mem.h"
+#include "cli/command.h"
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { NEEDS_MPI = 1 };
+
+static const struct {
+    const char *name;
+    sf_command_fn *run;
+    unsigned needs;
+    const char *brief;
+} commands[] = {
+    { "run", sf_cmd_run, NEEDS_MPI, "everything in order: from a dataset to a chosen model and predictions" },
+    { "verify", sf_cmd_verify, 0, "check a dataset folder" },
+    { "fingerprint", sf_cmd_fingerprint, NEEDS_MPI, "shapes, spacings and intensities of a dataset" },
+    { "plan", sf_cmd_plan, NEEDS_MPI, "derive all configurations from a fingerprint" },
+    { "preprocess", sf_cmd_preprocess, NEEDS_MPI, "crop, normalise, resample all cases into one file per configuration" },
+    { "train", sf_cmd_train, NEEDS_MPI, "train one configuration on one fold" },
+    { "select", sf_cmd_select, NEEDS_MPI, "choose the best model or ensemble and its post-processing" },
+    { "predict", sf_cmd_predict, NEEDS_MPI, "segment new images with a trained model" },
+    { "evaluate", sf_cmd_evaluate, 0, "compare segmentations with references" },
+    { "phantom", sf_cmd_phantom, 0, "make a small labelled dataset" },
+    { "info", sf_cmd_info, 0, "print what one of our files holds" },
+};
+enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
+
+/* docs/commands.md documents these. */
+static int exit_code(sf_status st)
+{
+    static const int code[] = { [SF_OK] = 0, [SF_EINVAL] = 2, [SF_EDATA] = 3, [SF_EIO] = 4, [SF_ENOMEM] = 5,
+                                [SF_EUNSUPPORTED] = 6, [SF_EINTERNAL] = 7, [SF_ECOMM] = 8, [SF_ESTOP] = 75 };
+    return code[st];
+}
+
+static void print_help(FILE *to)
+{
+    fprintf(to, "segfleet %s: self-configuring segmentation of biomedical images on CPU clusters\n\n"
+                "usage: segfleet COMMAND [OPTIONS]       segfleet COMMAND --help\n\ncommands:\n",
+            SEGFLEET_VERSION);
+    for (int i = 0; i < N_COMMANDS; i++) fprintf(to, "  %-12s %s\n", commands[i].name, commands[i].brief);
+    fprintf(to, "\nexit codes: 0 done, 2 wrong option, 3 bad input data, 4 file error, 5 out of memory, 6 not supported,\n"
+                "            7 internal error, 8 another rank failed, 75 stopped with work left: run again\n");
+}
+
+static int find_command(const char *name)
+{
+    for (int i = 0; i < N_COMMANDS; i++) {
+        if (strcmp(commands[i].name, name) == 0) return i;
+    }
+    return -1;
+}
+
+static volatile sig_atomic_t stop_asked;
+
+static void on_signal(int number)
+{
+    (void)number;
+    stop_asked = 1;
+}
+
+void sf_cli_catch_signals(void)
+{
+    struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGUSR1, &action, NULL);
+}
+
+bool sf_cli_stop_asked(void *unused)
+{
+    (void)unused;
+    return stop_asked != 0;
+}
+
+sf_status sf_cli_parse(const sf_arg_table *t, int argc, char **argv, bool *done)
+{
+    SF_TRY(sf_args_parse(t, argc, argv, done));
+    if (*done) sf_args_help(t, stdout);
+    return SF_OK;
+}
+
+sf_status sf_cli_absolute(char out[SF_PATH_MAX], const char *path)
+{
+    char *real = realpath(path, NULL);
+    SF_CHECK(real, SF_EINVAL, "%s does not exist", path);
+    sf_status st = sf_path_format(out, "%s", real);
+    free(real);
+    return st;
+}
+
+sf_status sf_cli_recipe(char out[SF_PATH_MAX], const char *name)
+{
+    const size_t n = strlen(name);
+    if (n > 5 && strcmp(name + n - 5, ".json") == 0) return sf_cli_absolute(out, name);
+    return sf_path_format(out, "%s", name);
+}
+
+/* Under mpirun every rank holds the same agreed text: one line is enough. */
+static void print_error(sf_status st, bool speaks)
+{
+    if (!speaks) return;
+    fprintf(stderr, "segfleet: %s: %s\n", sf_status_name(st), sf_error_text());
+    if (st == SF_EINTERNAL) fprintf(stderr, "%s", sf_error_trace());
+}
+
+static int run_command(int which, int argc, char **argv)
+{
+    const bool mpi = commands[which].needs & NEEDS_MPI;
+    bool speaks = true;
+    sf_status st = SF_OK;
+    if (mpi) {
+        st = sf_mpi_start(&argc, &argv);
+        if (st == SF_OK) {
+            const int rank = sf_comm_rank(sf_comm_world());
+            speaks = rank == 0;
+            sf_log_set_rank(-1, rank, speaks);
+        }
+    }
+    if (st == SF_OK) st = commands[which].run(argc - 1, argv + 1);
+    fflush(stdout);
+    if (st != SF_OK) print_error(st, speaks);
+    if (mpi) sf_mpi_stop();
+    return exit_code(st);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_help(stderr);
+        return 2;
+    }
+    const char *name = argv[1];
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || (strcmp(name, "help") == 0 && argc == 2)) {
+        print_help(stdout);
+        return 0;
+    }
+    if (strcmp(name, "--version") == 0 || strcmp(name, "version") == 0) {
+        printf("segfleet %s\n", SEGFLEET_VERSION);
+        return 0;
+    }
+    if (strcmp(name, "help") == 0) {
+        const int which = find_command(argv[2]);
+        char *words[] = { argv[2], (char *)(uintptr_t)"--help", NULL };
+        if (which >= 0) return exit_code(commands[which].run(2, words));
+        name = argv[2];
+    }
+    const int which = find_command(name);
+    if (which < 0) {
+        fprintf(stderr, "segfleet: unknown command '%s'; 'segfleet --help' lists the commands\n", name);
+        return 2;
+    }
+    return run_command(which, argc, argv);
+}

@@ -1,0 +1,104 @@
+#include "fleet/project.h"
+#include "base/args.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "fleet/threads.h"
+#include "plan/work.h"
+#include <stdlib.h>
+#include <string.h>
+
+sf_status sf_project_open(sf_project *p, sf_comm *world, const sf_run_options *o)
+{
+    memset(p, 0, sizeof *p);
+    p->o = o;
+    p->work = o->work;
+    p->settings = o->settings;
+    sf_status st = SF_OK;
+    if (sf_comm_rank(world) == 0) st = sf_settings_store(o->stored ? o->stored : &p->settings, p->work);
+    SF_TRY(sf_comm_agree(world, st));
+    st = sf_dataset_load(&p->dataset, p->settings.dataset);
+    if (st == SF_OK) st = sf_recipe_load(&p->recipe, p->settings.recipe, NULL);
+    SF_TRY(sf_comm_agree(world, st));
+    return sf_threads_decide(&p->threads, world, o->threads);
+}
+
+/* What this version trains by default: everything but the second stage of a cascade. */
+static sf_status default_configs(sf_project *p)
+{
+    SF_TRY(sf_mem_calloc(&p->config, (size_t)p->plans->n_configs, sizeof *p->config, SF_MEM_MISC));
+    for (int i = 0; i < p->plans->n_configs; i++) {
+        const sf_config *c = &p->plans->config[i];
+        if (c->previous_stage) {
+            sf_log(SF_LOG_WARN, "plan", "cfg=%s skipped: cascades are planned but not trained by this version", c->name);
+            continue;
+        }
+        SF_TRY(sf_mem_strdup(&p->config[p->n_configs++], c->name));
+    }
+    return SF_OK;
+}
+
+static sf_status given_configs(sf_project *p, const char *list)
+{
+    char **word = NULL;
+    int n = 0;
+    SF_TRY(sf_args_split(&word, &n, list));
+    sf_status st = sf_mem_calloc(&p->config, (size_t)n, sizeof *p->config, SF_MEM_MISC);
+    for (int i = 0; i < n && st == SF_OK; i++) {
+        const sf_config *cfg;
+        st = sf_plans_config(&cfg, p->plans, word[i]);
+        if (st == SF_OK && cfg->previous_stage) st = SF_FAIL(SF_EUNSUPPORTED, "%s: cascades are planned but not trained by this version", word[i]);
+        if (st == SF_OK) st = sf_mem_strdup(&p->config[p->n_configs++], cfg->name);
+    }
+    sf_mem_free(word);
+    return st;
+}
+
+static sf_status parse_fold(int *fold, const char *word)
+{
+    char *end;
+    const long v = strtol(word, &end, 10);
+    SF_CHECK(*word && *end == 0 && v >= 0 && v < 1000, SF_EINVAL, "--folds: '%s' is not a fold number", word);
+    *fold = (int)v;
+    return SF_OK;
+}
+
+static sf_status list_folds(sf_project *p, const char *list)
+{
+    if (!list || strcmp(list, "all") == 0) {
+        SF_TRY(sf_mem_calloc(&p->fold, (size_t)p->splits->count, sizeof *p->fold, SF_MEM_MISC));
+        for (int i = 0; i < p->splits->count; i++) p->fold[i] = i;
+        p->n_folds = p->splits->count;
+        return SF_OK;
+    }
+    char **word = NULL;
+    int n = 0;
+    SF_TRY(sf_args_split(&word, &n, list));
+    sf_status st = sf_mem_calloc(&p->fold, (size_t)n, sizeof *p->fold, SF_MEM_MISC);
+    for (int i = 0; i < n && st == SF_OK; i++) st = parse_fold(&p->fold[p->n_folds++], word[i]);
+    sf_mem_free(word);
+    return st;
+}
+
+sf_status sf_project_load_plans(sf_project *p)
+{
+    char path[SF_PATH_MAX];
+    SF_TRY(sf_work_file(path, p->work, "plans.json"));
+    SF_TRY(sf_plans_load(&p->plans, path));
+    SF_CHECK(p->plans->n_channels == p->dataset->n_channels, SF_EDATA, "%s is for %d channels, the dataset has %d", path,
+             p->plans->n_channels, p->dataset->n_channels);
+    SF_TRY(sf_work_file(path, p->work, "splits_final.json"));
+    SF_TRY(sf_splits_load(&p->splits, path));
+    SF_TRY(p->o->configs ? given_configs(p, p->o->configs) : default_configs(p));
+    return list_folds(p, p->o->folds);
+}
+
+void sf_project_close(sf_project *p)
+{
+    for (int i = 0; i < p->n_configs; i++) sf_mem_free(p->config[i]);
+    sf_mem_free(p->config);
+    sf_mem_free(p->fold);
+    sf_splits_destroy(&p->splits);
+    sf_plans_destroy(&p->plans);
+    sf_recipe_destroy(&p->recipe);
+    sf_dataset_destroy(&p->dataset);
+}

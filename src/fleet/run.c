@@ -1,0 +1,301 @@
+#include "fleet/run.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "evaluate/metrics.h"
+#include "fleet/apply.h"
+#include "fleet/choose.h"
+#include "fleet/project.h"
+#include "fleet/stages.h"
+#include "mpi/sched.h"
+#include "plan/work.h"
+#include "train/trainer.h"
+#include "train/validate.h"
+#include <string.h>
+
+static sf_status train_one(sf_project *p, sf_comm *group, const char *config, int fold)
+{
+    sf_id_list train = { 0 }, val = { 0 };
+    SF_TRY(sf_splits_fold(&train, &val, p->splits, fold));
+    const sf_settings *s = &p->settings;
+    const int64_t iterations = s->iterations > 0 ? s->iterations : p->plans->recipe->train.iterations;
+    const double share = (double)p->plans->recipe->train.val_iterations / (double)p->plans->recipe->train.iterations;
+    const int64_t val_iterations = (int64_t)((double)iterations * share);
+    const sf_train_options o = { .work = p->work, .key = { .seed = s->seed, .config = config, .fold = fold }, .plans = p->plans,
+                                 .dataset = p->dataset, .train = &train, .val = &val, .epochs = s->epochs, .iterations = iterations,
+                                 .val_iterations = val_iterations > 0 ? val_iterations : 1, .batch = s->batch, .mirror = s->mirror,
+                                 .exact = s->exact, .threads = p->threads, .loader_threads = p->threads > 1 ? p->threads : 1,
+                                 .checkpoint_seconds = p->o->checkpoint_seconds, .stop = p->o->stop, .stop_user = p->o->stop_user,
+                                 .save_probabilities = p->o->ensembles };
+    sf_status st = sf_train_run(group, &o);
+    sf_id_list_free(&train);
+    sf_id_list_free(&val);
+    return st;
+}
+
+static sf_status run_task(void *user, int task, sf_comm *group)
+{
+    sf_project *p = user;
+    return train_one(p, group, p->config[task / p->n_folds], p->fold[task % p->n_folds]);
+}
+
+/* Multiply-adds per voxel of one pass, roughly: what orders the tasks (longest first). */
+static double relative_cost(const sf_config *c, int64_t batch)
+{
+    double voxels = (double)(c->patch[0] * c->patch[1] * c->patch[2]), cost = 0;
+    for (int s = 0; s < c->arch.n_stages; s++) {
+        int k = 1;
+        for (int a = 0; a < 3; a++) {
+            voxels /= c->arch.stride[s][a];
+            k *= c->arch.kernel[s][a];
+        }
+        cost += voxels * (double)(c->arch.features[s] * c->arch.features[s]) * k * 4;
+    }
+    return cost * (double)(batch > 0 ? batch : c->batch_size);
+}
+
+static bool task_done(const sf_project *p, const char *config, int fold)
+{
+    const sf_task_key key = { .config = config, .fold = fold };
+    char dir[SF_PATH_MAX], path[SF_PATH_MAX];
+    if (sf_work_fold_dir(dir, p->work, &key) != SF_OK) return false;
+    return sf_path_join(path, dir, "validation/summary.json", NULL) == SF_OK && sf_path_is_file(path);
+}
+
+static sf_status train_all(sf_project *p, sf_comm *world)
+{
+    const int n = p->n_configs * p->n_folds;
+    sf_sched_task *task = NULL;
+    SF_TRY(sf_mem_calloc(&task, (size_t)n, sizeof *task, SF_MEM_MISC));
+    int64_t left = 0;
+    sf_status st = SF_OK;
+    for (int i = 0; i < n && st == SF_OK; i++) {
+        const sf_config *cfg;
+        const char *name = p->config[i / p->n_folds];
+        st = sf_plans_config(&cfg, p->plans, name);
+        if (st != SF_OK) break;
+        int64_t done = task_done(p, name, p->fold[i % p->n_folds]);
+        st = sf_comm_min_i64(world, &done, 1); /* the same list on all ranks, also on a slow network file system */
+        task[i] = (sf_sched_task){ .cost = relative_cost(cfg, p->settings.batch), .done = done };
+        left += !done;
+    }
+    sf_sched_report report = { 0 };
+    if (st == SF_OK && left > 0) {
+        sf_log(SF_LOG_INFO, "fleet", "trainings=%d left=%lld ranks=%d threads=%d", n, (long long)left, sf_comm_size(world), p->threads);
+        st = sf_sched_run(world, task, n, run_task, p, &report);
+        sf_log(SF_LOG_INFO, "fleet", "trained=%lld sec=%.1f idle_percent=%.1f", (long long)report.run, report.makespan,
+               report.makespan > 0 ? 100 * report.idle / (report.makespan * sf_comm_size(world)) : 0);
+    }
+    sf_mem_free(task);
+    return st;
+}
+
+/* results/CONFIG as a model folder of its own: plans, dataset and how to mirror. */
+static sf_status write_model_files(const sf_project *p, const char *config)
+{
+    static const char *const names[] = { "plans.json", "dataset.json" };
+    char dir[SF_PATH_MAX], from[SF_PATH_MAX], to[SF_PATH_MAX];
+    const sf_config *cfg;
+    bool axis[3];
+    SF_TRY(sf_plans_config(&cfg, p->plans, config));
+    SF_TRY(sf_work_config_dir(dir, p->work, config));
+    SF_TRY(sf_path_make_dirs(dir));
+    for (int i = 0; i < 2; i++) {
+        SF_TRY(sf_work_file(from, p->work, names[i]));
+        SF_TRY(sf_path_join(to, dir, names[i], NULL));
+        if (!sf_path_is_file(to)) SF_TRY(sf_path_copy(from, to));
+    }
+    SF_TRY(sf_path_join(to, dir, "model.json", NULL));
+    sf_mirror_axes(cfg, p->settings.mirror, axis);
+    json_t *j = json_pack("{s:s,s:[b,b,b]}", "configuration", config, "mirror_axes", axis[0], axis[1], axis[2]);
+    SF_CHECK(j, SF_ENOMEM, "out of memory");
+    sf_status st = sf_json_save(j, to, 4, false);
+    json_decref(j);
+    return st;
+}
+
+static sf_status write_models(const sf_project *p, sf_comm *world)
+{
+    sf_status st = SF_OK;
+    for (int i = 0; i < p->n_configs && st == SF_OK && sf_comm_rank(world) == 0; i++) st = write_model_files(p, p->config[i]);
+    return sf_comm_agree(world, st);
+}
+
+/* selection.json is out of date when it was made from other models or folds. */
+static bool selection_is_current(const sf_project *p)
+{
+    char path[SF_PATH_MAX];
+    json_t *j = NULL;
+    bool same = sf_work_file(path, p->work, "selection.json") == SF_OK && sf_path_is_file(path) && sf_json_load(&j, path) == SF_OK;
+    const json_t *models = json_object_get(j, "considered_models"), *folds = json_object_get(j, "folds");
+    same = same && (int)json_array_size(models) == p->n_configs && (int)json_array_size(folds) == p->n_folds;
+    for (int i = 0; same && i < p->n_configs; i++) {
+        const char *name = json_string_value(json_array_get(models, (size_t)i));
+        same = name && strcmp(name, p->config[i]) == 0;
+    }
+    for (int i = 0; same && i < p->n_folds; i++) same = json_integer_value(json_array_get(folds, (size_t)i)) == p->fold[i];
+    json_decref(j);
+    sf_error_clear();
+    return same;
+}
+
+static sf_status choose(const sf_project *p, sf_comm *world)
+{
+    int64_t current = selection_is_current(p);
+    SF_TRY(sf_comm_min_i64(world, &current, 1));
+    if (current) return SF_OK;
+    const sf_choose_options o = { .work = p->work, .dataset = p->dataset, .configs = p->config, .n_configs = p->n_configs,
+                                  .folds = p->fold, .n_folds = p->n_folds, .ensembles = p->o->ensembles, .threads = p->threads };
+    return sf_choose(world, &o);
+}
+
+static sf_status score_predictions(const sf_project *p, const char *dir)
+{
+    char labels[SF_PATH_MAX], path[SF_PATH_MAX];
+    SF_TRY(sf_path_join(labels, p->dataset->dir, "labelsTs", NULL));
+    SF_TRY(sf_path_join(path, dir, "summary.json", NULL));
+    if (!sf_path_is_dir(labels) || sf_path_is_file(path)) return SF_OK;
+    sf_summary *s = NULL;
+    SF_TRY(sf_evaluate_folders(&s, labels, dir, p->dataset->file_ending, &p->dataset->labels, true, p->threads));
+    sf_status st = sf_summary_save(s, &p->dataset->labels, path);
+    sf_log(SF_LOG_INFO, "tested", "cases=%d mean_dice=%.4f", s->n_cases, s->foreground_dice);
+    sf_summary_destroy(&s);
+    return st;
+}
+
+/* Test predictions belong to one choice: predictions/model.json names it, another choice starts afresh. */
+static sf_status prepare_predictions(const sf_project *p, const char *dir)
+{
+    char choice[SF_PATH_MAX], mark[SF_PATH_MAX];
+    char *now = NULL, *then = NULL;
+    size_t size;
+    SF_TRY(sf_work_file(choice, p->work, "selection.json"));
+    SF_TRY(sf_path_join(mark, dir, "selection.json", NULL));
+    SF_TRY(sf_path_read(&now, &size, choice, 0));
+    sf_status st = SF_OK;
+    if (sf_path_is_file(mark)) st = sf_path_read(&then, &size, mark, 0);
+    if (st == SF_OK && then && strcmp(now, then) != 0) st = sf_path_remove(dir);
+    if (st == SF_OK) st = sf_path_make_dirs(dir);
+    if (st == SF_OK) st = sf_path_copy(choice, mark);
+    sf_mem_free(now);
+    sf_mem_free(then);
+    return st;
+}
+
+static sf_status predict_test_cases(const sf_project *p, sf_comm *world)
+{
+    if (p->dataset->n_test == 0) return SF_OK;
+    char dir[SF_PATH_MAX], path[SF_PATH_MAX], model[2][SF_PATH_MAX];
+    char *name[2] = { NULL, NULL };
+    int n_models = 0;
+    sf_postproc *pp = NULL;
+    sf_status st = sf_work_file(dir, p->work, "predictions");
+    if (st == SF_OK && sf_comm_rank(world) == 0) st = prepare_predictions(p, dir);
+    SF_GOTO(done, st, sf_comm_agree(world, st));
+    SF_GOTO(done, st, sf_choice_load(name, &n_models, p->work));
+    SF_GOTO(done, st, sf_work_file(path, p->work, "postprocessing.json"));
+    SF_GOTO(done, st, sf_postproc_load(&pp, path));
+    sf_apply_options o = { .n_models = n_models, .folds = p->fold, .n_folds = p->n_folds, .checkpoint = "checkpoint_final",
+                           .mirror = p->settings.mirror, .threads = p->threads, .postproc = pp, .keep_existing = true };
+    for (int i = 0; i < n_models; i++) {
+        SF_GOTO(done, st, sf_work_config_dir(model[i], p->work, name[i]));
+        o.model[i] = model[i];
+    }
+    SF_GOTO(done, st, sf_apply_cases(world, &o, p->dataset->test, p->dataset->n_test, dir));
+    if (sf_comm_rank(world) == 0) st = score_predictions(p, dir);
+    st = sf_comm_agree(world, st);
+done:
+    sf_postproc_destroy(&pp);
+    for (int i = 0; i < 2; i++) sf_mem_free(name[i]);
+    return st;
+}
+
+static sf_status prepare(sf_project *p, sf_comm *world)
+{
+    char fingerprint[SF_PATH_MAX], plans[SF_PATH_MAX];
+    const sf_planner_options po = { .memory_gb = p->settings.memory_gb };
+    SF_TRY(sf_work_file(fingerprint, p->work, "dataset_fingerprint.json"));
+    SF_TRY(sf_work_file(plans, p->work, "plans.json"));
+    SF_TRY(sf_stage_fingerprint(world, p->dataset, p->recipe, fingerprint));
+    SF_TRY(sf_stage_plan(world, p->dataset, p->recipe, &po, fingerprint, plans));
+    SF_TRY(sf_stage_splits(world, p->dataset, p->work, (int)p->settings.num_folds, p->settings.groups));
+    SF_TRY(sf_comm_agree(world, sf_project_load_plans(p)));
+    return sf_stage_preprocess(world, p->dataset, p->plans, p->config, p->n_configs, p->work, p->threads);
+}
+
+sf_status sf_run(sf_comm *world, const sf_run_options *o)
+{
+    sf_project p;
+    sf_status st = sf_project_open(&p, world, o);
+    if (st == SF_OK) st = prepare(&p, world);
+    if (st == SF_OK) st = write_models(&p, world);
+    if (st == SF_OK) st = train_all(&p, world);
+    if (st == SF_OK) st = choose(&p, world);
+    if (st == SF_OK) st = predict_test_cases(&p, world);
+    sf_project_close(&p);
+    return st;
+}
+
+sf_status sf_run_training(sf_comm *world, const sf_run_options *o, const char *config, int fold)
+{
+    sf_project p;
+    sf_run_options own = *o;
+    own.configs = config;
+    own.folds = NULL;
+    sf_status st = sf_project_open(&p, world, &own);
+    if (st == SF_OK) st = sf_comm_agree(world, sf_project_load_plans(&p));
+    if (st == SF_OK) st = write_models(&p, world);
+    if (st == SF_OK) st = train_one(&p, world, p.config[0], fold);
+    sf_project_close(&p);
+    return st;
+}
+
+sf_status sf_run_selection(sf_comm *world, const sf_run_options *o)
+{
+    sf_project p;
+    sf_status st = sf_project_open(&p, world, o);
+    if (st == SF_OK) st = sf_comm_agree(world, sf_project_load_plans(&p));
+    /* without a list: the configurations whose folds are all validated */
+    for (int i = 0; st == SF_OK && !o->configs && i < p.n_configs;) {
+        bool all = true;
+        for (int f = 0; f < p.n_folds; f++) all = all && task_done(&p, p.config[i], p.fold[f]);
+        if (all) {
+            i++;
+            continue;
+        }
+        sf_log(SF_LOG_WARN, "select", "cfg=%s left out: not all folds are validated", p.config[i]);
+        sf_mem_free(p.config[i]);
+        memmove(&p.config[i], &p.config[i + 1], (size_t)(--p.n_configs - i) * sizeof *p.config);
+    }
+    if (st == SF_OK && p.n_configs == 0) st = SF_FAIL(SF_EINVAL, "%s: no configuration is trained in all folds", p.work);
+    if (st == SF_OK) st = choose(&p, world);
+    sf_project_close(&p);
+    return st;
+}
+
+static sf_status adopt_plans(const sf_project *p, const char *plans_file)
+{
+    char path[SF_PATH_MAX];
+    SF_TRY(sf_work_file(path, p->work, "plans.json"));
+    if (!sf_path_is_file(path)) return sf_path_copy(plans_file, path);
+    char *a = NULL, *b = NULL;
+    size_t na, nb;
+    sf_status st = sf_path_read(&a, &na, path, 0);
+    if (st == SF_OK) st = sf_path_read(&b, &nb, plans_file, 0);
+    if (st == SF_OK && (na != nb || memcmp(a, b, na) != 0)) st = SF_FAIL(SF_EINVAL, "%s exists and differs from %s", path, plans_file);
+    sf_mem_free(a);
+    sf_mem_free(b);
+    return st;
+}
+
+sf_status sf_run_preprocess(sf_comm *world, const sf_run_options *o, const char *plans_file)
+{
+    sf_project p;
+    sf_status st = sf_project_open(&p, world, o);
+    if (st == SF_OK && sf_comm_rank(world) == 0) st = adopt_plans(&p, plans_file);
+    st = sf_comm_agree(world, st);
+    if (st == SF_OK) st = sf_stage_splits(world, p.dataset, p.work, (int)p.settings.num_folds, p.settings.groups);
+    if (st == SF_OK) st = sf_comm_agree(world, sf_project_load_plans(&p));
+    if (st == SF_OK) st = sf_stage_preprocess(world, p.dataset, p.plans, p.config, p.n_configs, p.work, p.threads);
+    sf_project_close(&p);
+    return st;
+}

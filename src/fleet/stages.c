@@ -1,0 +1,203 @@
+#include "fleet/stages.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "plan/work.h"
+#include "preprocess/pipeline.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* Packed prints of this rank's cases, each preceded by its case number and size. */
+typedef struct { char *data; size_t size; } packet;
+
+static sf_status packet_add(packet *p, int index, const void *data, size_t size)
+{
+    const int64_t head[2] = { index, (int64_t)size };
+    SF_TRY(sf_mem_resize(&p->data, p->size + sizeof head + size, 1, SF_MEM_MISC));
+    memcpy(p->data + p->size, head, sizeof head);
+    memcpy(p->data + p->size + sizeof head, data, size);
+    p->size += sizeof head + size;
+    return SF_OK;
+}
+
+static sf_status print_my_cases(sf_comm *world, const sf_dataset *d, const sf_recipe *r, packet *mine)
+{
+    const int rank = sf_comm_rank(world), size = sf_comm_size(world);
+    sf_progress *progress = rank == 0 ? sf_progress_begin("fingerprint", d->n_train) : NULL;
+    sf_status st = SF_OK;
+    for (int i = rank; i < d->n_train && st == SF_OK; i += size) {
+        sf_case_print *print = NULL;
+        void *data = NULL;
+        size_t bytes = 0;
+        st = sf_case_print_make(&print, d, r, i);
+        if (st == SF_OK) st = sf_case_print_pack(print, &data, &bytes);
+        if (st == SF_OK) st = packet_add(mine, i, data, bytes);
+        sf_mem_free(data);
+        sf_case_print_destroy(&print);
+        sf_progress_step(progress, i + 1);
+    }
+    sf_progress_end(&progress);
+    return st;
+}
+
+static sf_status unpack(sf_case_print **prints, int n, const char *data, size_t size)
+{
+    size_t at = 0;
+    while (at < size) {
+        int64_t head[2];
+        memcpy(head, data + at, sizeof head);
+        at += sizeof head;
+        SF_CHECK(head[0] >= 0 && head[0] < n, SF_EINTERNAL, "case number %lld", (long long)head[0]);
+        SF_TRY(sf_case_print_unpack(&prints[head[0]], data + at, (size_t)head[1]));
+        at += (size_t)head[1];
+    }
+    return SF_OK;
+}
+
+static sf_status combine_and_save(const sf_dataset *d, const sf_recipe *r, void *const *all, const size_t *sizes, int ranks,
+                                  const char *path)
+{
+    sf_case_print **prints = NULL;
+    sf_fingerprint *f = NULL;
+    sf_status st;
+    SF_GOTO(done, st, sf_mem_calloc(&prints, (size_t)d->n_train, sizeof *prints, SF_MEM_MISC));
+    for (int i = 0; i < ranks; i++) SF_GOTO(done, st, unpack(prints, d->n_train, all[i], sizes[i]));
+    SF_GOTO(done, st, sf_fingerprint_combine(&f, d, r, prints));
+    SF_GOTO(done, st, sf_fingerprint_save(f, d, path));
+done:
+    sf_fingerprint_destroy(&f);
+    for (int i = 0; prints && i < d->n_train; i++) sf_case_print_destroy(&prints[i]);
+    sf_mem_free(prints);
+    return st;
+}
+
+sf_status sf_stage_fingerprint(sf_comm *world, const sf_dataset *d, const sf_recipe *r, const char *path)
+{
+    int64_t there = sf_path_is_file(path);
+    SF_TRY(sf_comm_min_i64(world, &there, 1));
+    if (there) return SF_OK;
+    packet mine = { NULL, 0 };
+    void **all = NULL;
+    size_t *sizes = NULL;
+    sf_status st = print_my_cases(world, d, r, &mine);
+    SF_GOTO(done, st, sf_comm_agree(world, st));
+    SF_GOTO(done, st, sf_comm_allgather_bytes(world, mine.data, mine.size, &all, &sizes));
+    if (sf_comm_rank(world) == 0) st = combine_and_save(d, r, all, sizes, sf_comm_size(world), path);
+    st = sf_comm_agree(world, st);
+done:
+    sf_mem_free(all);
+    sf_mem_free(mine.data);
+    return st;
+}
+
+static sf_status plan_here(const sf_dataset *d, const sf_recipe *r, const sf_planner_options *o, const char *fingerprint,
+                           const char *plans)
+{
+    sf_fingerprint *f = NULL;
+    json_t *out = NULL;
+    sf_status st;
+    SF_GOTO(done, st, sf_fingerprint_load(&f, fingerprint));
+    SF_GOTO(done, st, sf_planner_run(&out, NULL, f, d, r, o));
+    SF_GOTO(done, st, sf_json_save(out, plans, 4, false));
+done:
+    json_decref(out);
+    sf_fingerprint_destroy(&f);
+    return st;
+}
+
+sf_status sf_stage_plan(sf_comm *world, const sf_dataset *d, const sf_recipe *r, const sf_planner_options *o, const char *fingerprint,
+                        const char *plans)
+{
+    sf_status st = SF_OK;
+    if (sf_comm_rank(world) == 0 && !sf_path_is_file(plans)) st = plan_here(d, r, o, fingerprint, plans);
+    return sf_comm_agree(world, st);
+}
+
+/* One line per case: "CASE GROUP". Every case must be named. */
+static sf_status read_groups(char **group, const sf_dataset *d, const char *path)
+{
+    char *text = NULL;
+    size_t size;
+    SF_TRY(sf_path_read(&text, &size, path, 0));
+    sf_status st = SF_OK;
+    char *save = NULL;
+    for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+        char *rest = NULL, *id = strtok_r(line, " \t\r,", &rest), *name = strtok_r(NULL, " \t\r,", &rest);
+        if (!id) continue;
+        SF_CHECK_GOTO(done, st, name, SF_EDATA, "%s: no group after '%s'", path, id);
+        for (int i = 0; i < d->n_train; i++) {
+            if (strcmp(d->train[i].id, id) == 0 && !group[i]) SF_GOTO(done, st, sf_mem_strdup(&group[i], name));
+        }
+    }
+    for (int i = 0; i < d->n_train; i++) {
+        SF_CHECK_GOTO(done, st, group[i], SF_EDATA, "%s names no group for case %s", path, d->train[i].id);
+    }
+done:
+    sf_mem_free(text);
+    return st;
+}
+
+static sf_status make_splits(const sf_dataset *d, const char *path, int folds, const char *groups)
+{
+    char own[SF_PATH_MAX];
+    SF_TRY(sf_path_join(own, d->dir, "splits_final.json", NULL));
+    if (sf_path_is_file(own)) return sf_path_copy(own, path);
+    const char **ids = NULL;
+    char **group = NULL;
+    sf_splits *s = NULL;
+    sf_status st;
+    SF_GOTO(done, st, sf_mem_calloc(&ids, (size_t)d->n_train, sizeof *ids, SF_MEM_MISC));
+    SF_GOTO(done, st, sf_mem_calloc(&group, (size_t)d->n_train, sizeof *group, SF_MEM_MISC));
+    for (int i = 0; i < d->n_train; i++) ids[i] = d->train[i].id;
+    if (groups[0]) SF_GOTO(done, st, read_groups(group, d, groups));
+    SF_GOTO(done, st, sf_splits_make(&s, ids, d->n_train, folds, groups[0] ? (const char *const *)group : NULL));
+    SF_GOTO(done, st, sf_splits_save(s, path));
+done:
+    sf_splits_destroy(&s);
+    for (int i = 0; group && i < d->n_train; i++) sf_mem_free(group[i]);
+    sf_mem_free(group);
+    sf_mem_free(ids);
+    return st;
+}
+
+sf_status sf_stage_splits(sf_comm *world, const sf_dataset *d, const char *work, int folds, const char *groups)
+{
+    char path[SF_PATH_MAX];
+    sf_status st = sf_work_file(path, work, "splits_final.json");
+    if (st == SF_OK && sf_comm_rank(world) == 0 && !sf_path_is_file(path)) st = make_splits(d, path, folds, groups);
+    return sf_comm_agree(world, st);
+}
+
+static sf_status copy_description(const sf_dataset *d, const char *work)
+{
+    char from[SF_PATH_MAX], to[SF_PATH_MAX];
+    SF_TRY(sf_path_join(from, d->dir, "dataset.json", NULL));
+    SF_TRY(sf_work_file(to, work, "dataset.json"));
+    return sf_path_is_file(to) ? SF_OK : sf_path_copy(from, to);
+}
+
+sf_status sf_stage_preprocess(sf_comm *world, const sf_dataset *d, const sf_plans *p, char *const *configs, int n, const char *work,
+                              int threads)
+{
+    char path[SF_PATH_MAX], dir[SF_PATH_MAX];
+    sf_status st = sf_work_file(dir, work, "preprocessed");
+    if (st == SF_OK && sf_comm_rank(world) == 0) {
+        st = sf_path_make_dirs(dir);
+        if (st == SF_OK) st = sf_path_sweep_tmp(dir);
+        if (st == SF_OK) st = copy_description(d, work);
+    }
+    SF_TRY(sf_comm_agree(world, st));
+    for (int i = 0; i < n; i++) {
+        const sf_config *cfg;
+        st = sf_plans_config(&cfg, p, configs[i]);
+        if (st == SF_OK) st = sf_work_container(path, work, configs[i]);
+        SF_TRY(sf_comm_agree(world, st));
+        int64_t there = sf_path_is_file(path);
+        SF_TRY(sf_comm_min_i64(world, &there, 1));
+        if (there) continue;
+        const double begin = sf_now();
+        SF_TRY(sf_preprocess_config(world, d, p, cfg, path, threads));
+        sf_log(SF_LOG_INFO, "preprocessed", "cfg=%s cases=%d sec=%.1f", configs[i], d->n_train, sf_now() - begin);
+    }
+    return SF_OK;
+}

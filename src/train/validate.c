@@ -1,0 +1,159 @@
+#include "train/validate.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include <string.h>
+
+typedef struct {
+    const sf_train_options *opt;
+    const sf_config *cfg;
+    const sf_labels *labels;
+    const sf_cases *cases;
+    sf_network *net;
+    char dir[SF_PATH_MAX];
+} validator;
+
+void sf_mirror_axes(const sf_config *cfg, bool mirror, bool axis[3])
+{
+    for (int a = 0; a < 3; a++) axis[a] = mirror && (cfg->dim == 3 || a > 0);
+}
+
+static const sf_case *find_case(const sf_dataset *d, const char *id)
+{
+    for (int i = 0; i < d->n_train; i++) {
+        if (strcmp(d->train[i].id, id) == 0) return &d->train[i];
+    }
+    return NULL;
+}
+
+static sf_status make_network(validator *v, const sf_params *trained)
+{
+    sf_network_options o = { .arch = &v->cfg->arch, .in_channels = v->opt->plans->n_channels, .heads = v->labels->n_heads,
+                             .batch = v->cfg->dim == 2 ? 8 : 1, .dtype = SF_F32, .exact = v->opt->exact,
+                             .threads = v->opt->threads };
+    memcpy(o.patch, v->cfg->patch, sizeof o.patch);
+    SF_TRY(sf_network_create(&v->net, &o));
+    sf_params *p = sf_network_params(v->net);
+    for (int i = 0; i < p->count; i++) {
+        const sf_param *from = sf_params_find(trained, p->item[i].name);
+        SF_CHECK(from && from->count == p->item[i].count, SF_EINTERNAL, "parameter %s is missing", p->item[i].name);
+        memcpy(p->item[i].value, from->value, (size_t)from->count * sizeof(float));
+    }
+    return SF_OK;
+}
+
+/* Network output of a prepared case -> files. */
+static sf_status export_files(const validator *v, const sf_case *c, const sf_case_view *view, const float *values,
+                              const char *label_path, const char *prob_path)
+{
+    sf_geometry geo;
+    int channels;
+    SF_TRY(sf_image_probe(&geo, &channels, c->images[0]));
+    const size_t voxels = (size_t)(geo.shape[0] * geo.shape[1] * geo.shape[2]);
+    int32_t *labels = NULL;
+    float *prob = NULL;
+    sf_status st;
+    SF_GOTO(done, st, sf_mem_alloc(&labels, voxels, sizeof *labels, SF_MEM_IMAGE));
+    if (v->opt->save_probabilities) {
+        SF_GOTO(done, st, sf_mem_alloc(&prob, voxels * (size_t)v->labels->n_heads, sizeof *prob, SF_MEM_IMAGE));
+    }
+    SF_GOTO(done, st, sf_export_case(v->opt->plans, v->cfg, v->labels, &view->props, values,
+                                     !v->opt->plans->recipe->infer.average_probabilities, labels, prob, v->opt->threads));
+    if (prob) SF_GOTO(done, st, sf_probabilities_save(prob_path, prob, v->labels->n_heads, geo.shape));
+    SF_GOTO(done, st, sf_label_write(label_path, &geo, labels, v->labels->n_labels - 1));
+done:
+    sf_mem_free(labels);
+    sf_mem_free(prob);
+    return st;
+}
+
+static sf_status predict_case(const validator *v, const char *id)
+{
+    const sf_case *c = find_case(v->opt->dataset, id);
+    const int index = sf_cases_index(v->cases, id);
+    SF_CHECK(c && index >= 0, SF_EDATA, "case %s of the split is not in the dataset", id);
+    char label_path[SF_PATH_MAX], prob_path[SF_PATH_MAX];
+    SF_TRY(sf_path_format(label_path, "%s/%s%s", v->dir, id, v->opt->dataset->file_ending));
+    SF_TRY(sf_path_format(prob_path, "%s/%s.h5", v->dir, id));
+    if (sf_path_is_file(label_path) && (!v->opt->save_probabilities || sf_path_is_file(prob_path))) return SF_OK;
+    sf_case_view view;
+    SF_TRY(sf_cases_get(v->cases, index, &view));
+    const sf_recipe *r = v->opt->plans->recipe;
+    const sf_predict_options po = { .step = r->infer.step, .mirror = v->opt->mirror && r->infer.mirror, .gaussian = true,
+                                    .average_probabilities = r->infer.average_probabilities, .threads = v->opt->threads };
+    bool axis[3];
+    sf_mirror_axes(v->cfg, po.mirror, axis);
+    const int64_t *s = view.props.shape;
+    float *values = NULL;
+    SF_TRY(sf_mem_alloc(&values, (size_t)(s[0] * s[1] * s[2] * v->labels->n_heads), sizeof *values, SF_MEM_IMAGE));
+    sf_status st = sf_predict_network(v->net, v->cfg, &po, axis, v->labels->n_heads, view.data, view.channels, s,
+                                      v->labels->has_regions, values);
+    if (st == SF_OK) st = export_files(v, c, &view, values, label_path, prob_path);
+    sf_mem_free(values);
+    return st;
+}
+
+static sf_status score_case(const validator *v, sf_summary *summary, int i, const char *id)
+{
+    const sf_case *c = find_case(v->opt->dataset, id);
+    char pred_path[SF_PATH_MAX], pred_name[512], ref_name[512];
+    snprintf(pred_name, sizeof pred_name, "%s%s", id, v->opt->dataset->file_ending);
+    snprintf(ref_name, sizeof ref_name, "labelsTr/%s%s", id, v->opt->dataset->file_ending);
+    SF_TRY(sf_path_join(pred_path, v->dir, pred_name, NULL));
+    sf_label_image *ref = NULL, *pred = NULL;
+    sf_metric *m = NULL;
+    sf_status st;
+    SF_GOTO(done, st, sf_label_image_read(&ref, c->label));
+    SF_GOTO(done, st, sf_label_image_read(&pred, pred_path));
+    SF_CHECK_GOTO(done, st, memcmp(ref->geo.shape, pred->geo.shape, sizeof ref->geo.shape) == 0, SF_EDATA,
+                  "%s has another shape than %s: remove it and run again", pred_path, c->label);
+    SF_GOTO(done, st, sf_mem_calloc(&m, (size_t)v->labels->n_eval, sizeof *m, SF_MEM_MISC));
+    sf_metrics_compute(ref->data, pred->data, ref->geo.shape[0] * ref->geo.shape[1] * ref->geo.shape[2], v->labels, m);
+    SF_GOTO(done, st, sf_summary_set(summary, i, id, pred_name, ref_name, m));
+done:
+    sf_mem_free(m);
+    sf_label_image_destroy(&ref);
+    sf_label_image_destroy(&pred);
+    return st;
+}
+
+static sf_status write_summary(const validator *v)
+{
+    char path[SF_PATH_MAX];
+    SF_TRY(sf_path_join(path, v->dir, "summary.json", NULL));
+    sf_summary *summary = NULL;
+    SF_TRY(sf_summary_create(&summary, v->opt->val->count, v->labels));
+    sf_status st = SF_OK;
+    for (int i = 0; i < v->opt->val->count; i++) {
+        SF_GOTO(done, st, score_case(v, summary, i, v->opt->val->id[i]));
+    }
+    sf_summary_finish(summary);
+    SF_GOTO(done, st, sf_summary_save(summary, v->labels, path));
+    char key[256];
+    sf_work_key_text(key, &v->opt->key);
+    sf_log(SF_LOG_INFO, "validated", "%s cases=%d mean_dice=%.4f", key, summary->n_cases, summary->foreground_dice);
+done:
+    sf_summary_destroy(&summary);
+    return st;
+}
+
+sf_status sf_validate_fold(const sf_train_options *opt, const sf_cases *cases, const sf_params *trained, const char *dir)
+{
+    validator v = { .opt = opt, .labels = &opt->dataset->labels, .cases = cases };
+    SF_TRY(sf_plans_config(&v.cfg, opt->plans, opt->key.config));
+    SF_TRY(sf_path_join(v.dir, dir, "validation", NULL));
+    SF_TRY(sf_path_make_dirs(v.dir));
+    sf_progress *progress = NULL;
+    sf_status st;
+    SF_GOTO(done, st, make_network(&v, trained));
+    progress = sf_progress_begin("validation", opt->val->count);
+    for (int i = 0; i < opt->val->count; i++) {
+        SF_CHECK_GOTO(done, st, !opt->stop || !opt->stop(opt->stop_user), SF_ESTOP, "stopped during validation");
+        SF_GOTO(done, st, predict_case(&v, opt->val->id[i]));
+        sf_progress_step(progress, i + 1);
+    }
+    SF_GOTO(done, st, write_summary(&v));
+done:
+    sf_progress_end(&progress);
+    sf_network_destroy(&v.net);
+    return st;
+}
