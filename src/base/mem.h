@@ -5,15 +5,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef enum { SF_MEM_MISC, SF_MEM_IMAGE, SF_MEM_ARENA, SF_MEM_PARAMS, SF_MEM_BATCH, SF_MEM_SCRATCH, SF_MEM_CATEGORIES } sf_mem_cat;
+typedef enum {
+    SF_MEM_MISC,
+    SF_MEM_IMAGE,
+    SF_MEM_ARENA,
+    SF_MEM_PARAMS,
+    SF_MEM_BATCH,
+    SF_MEM_SCRATCH,
+    SF_MEM_CATEGORIES
+} sf_mem_cat;
 
 /** Allocate count * size bytes (overflow checked), 64-byte aligned, not cleared.
- *  @param out  address of a pointer of any type; NULL on failure. A zero count gives a valid pointer.
+ *  @param out  address of a pointer of any type; NULL on failure. A zero count gives a valid
+ * pointer.
  *  @return SF_OK or SF_ENOMEM. Thread-safe. Free with sf_mem_free. */
 sf_status sf_mem_alloc(void *out, size_t count, size_t size, sf_mem_cat cat);
 /** The same, cleared. */
 sf_status sf_mem_calloc(void *out, size_t count, size_t size, sf_mem_cat cat);
-/** Grow or shrink *inout (any pointer type, may hold NULL) keeping its content; on failure unchanged. */
+/** Grow or shrink *inout (any pointer type, may hold NULL) keeping its content; on failure
+ * unchanged. */
 sf_status sf_mem_resize(void *inout, size_t count, size_t size, sf_mem_cat cat);
 /** NULL is allowed. */
 void sf_mem_free(void *p);
@@ -22,7 +32,8 @@ sf_status sf_mem_strdup(char **out, const char *s);
 /** printf into a new string; caller frees with sf_mem_free. */
 sf_status sf_mem_printf(char **out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/** Bytes that are allocated now, of one category or (SF_MEM_CATEGORIES) of all; and the highest so far. */
+/** Bytes that are allocated now, of one category or (SF_MEM_CATEGORIES) of all; and the highest so
+ * far. */
 int64_t sf_mem_live(sf_mem_cat cat);
 int64_t sf_mem_peak(void);
 

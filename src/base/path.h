@@ -12,7 +12,8 @@ enum { SF_PATH_MAX = 4096 };
 /** out = a/b[/c]; c may be NULL. */
 sf_status sf_path_join(char out[SF_PATH_MAX], const char *a, const char *b, const char *c);
 /** printf into a path buffer, SF_EINVAL when too long. */
-sf_status sf_path_format(char out[SF_PATH_MAX], const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+sf_status sf_path_format(char out[SF_PATH_MAX], const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 bool sf_path_is_file(const char *path);
 bool sf_path_is_dir(const char *path);
 /** Last component (pointer into path). */

@@ -8,7 +8,14 @@
 #define SF_BASE_RNG_H
 #include <stdint.h>
 
-typedef enum { SF_RNG_INIT = 1, SF_RNG_SAMPLE = 2, SF_RNG_AUGMENT = 3, SF_RNG_PHANTOM = 4, SF_RNG_BOOTSTRAP = 5, SF_RNG_TEST = 15 } sf_rng_purpose;
+typedef enum {
+    SF_RNG_INIT = 1,
+    SF_RNG_SAMPLE = 2,
+    SF_RNG_AUGMENT = 3,
+    SF_RNG_PHANTOM = 4,
+    SF_RNG_BOOTSTRAP = 5,
+    SF_RNG_TEST = 15
+} sf_rng_purpose;
 
 typedef struct {
     uint64_t seed;
@@ -24,11 +31,13 @@ typedef struct {
 
 void sf_rng_init(sf_rng *r, const sf_rng_key *key);
 uint32_t sf_rng_u32(sf_rng *r);
-double sf_rng_u01(sf_rng *r);                          /* [0,1), 53 bits, two words per call */
+double sf_rng_u01(sf_rng *r); /* [0,1), 53 bits, two words per call */
 double sf_rng_uniform(sf_rng *r, double lo, double hi);
-int64_t sf_rng_below(sf_rng *r, int64_t n);            /* 0..n-1, unbiased; n >= 1 */
-double sf_rng_normal(sf_rng *r);                       /* N(0,1), Box-Muller in double; fixed two u01 per pair, no state kept */
-void sf_rng_fill_normal(sf_rng *r, int64_t n, float *x); /* n N(0,1) draws, both values of each pair used */
+int64_t sf_rng_below(sf_rng *r, int64_t n); /* 0..n-1, unbiased; n >= 1 */
+double
+sf_rng_normal(sf_rng *r); /* N(0,1), Box-Muller in double; fixed two u01 per pair, no state kept */
+void sf_rng_fill_normal(sf_rng *r, int64_t n,
+                        float *x); /* n N(0,1) draws, both values of each pair used */
 /** The raw block function, for tests with published vectors. */
 void sf_philox4x32_10(const uint32_t ctr[4], const uint32_t key[2], uint32_t out[4]);
 
@@ -36,9 +45,10 @@ typedef struct {
     uint32_t mt[624];
     int pos;
 } sf_mt19937;
-void sf_mt_seed(sf_mt19937 *g, uint32_t seed);          /* init_genrand */
+void sf_mt_seed(sf_mt19937 *g, uint32_t seed); /* init_genrand */
 uint32_t sf_mt_u32(sf_mt19937 *g);
-uint64_t sf_mt_interval(sf_mt19937 *g, uint64_t max);   /* 0..max, masked rejection, as NumPy's RandomState */
+uint64_t sf_mt_interval(sf_mt19937 *g,
+                        uint64_t max); /* 0..max, masked rejection, as NumPy's RandomState */
 void sf_mt_permutation(sf_mt19937 *g, int64_t n, int64_t *out);
 
 #endif

@@ -1,5 +1,5 @@
-/** What all tests share: shared data folders, HDF5 vectors of the oracles, comparison, temporary folders.
- *  A test program returns 77 to be shown as skipped. */
+/** What all tests share: shared data folders, HDF5 vectors of the oracles, comparison, temporary
+ * folders. A test program returns 77 to be shown as skipped. */
 #ifndef SF_TEST_SUPPORT_H
 #define SF_TEST_SUPPORT_H
 #include <setjmp.h>
@@ -10,7 +10,8 @@
 /* after the four above, as cmocka wants */
 #include <cmocka.h>
 
-/** Path below the shared folder (static buffer of 8 rotating), or NULL when SEGFLEET_SHARED or that path is absent. */
+/** Path below the shared folder (static buffer of 8 rotating), or NULL when SEGFLEET_SHARED or that
+ * path is absent. */
 const char *tst_shared(const char *relative);
 /** Print "SKIPPED: reason" and exit with 77. */
 void tst_skip(const char *reason) __attribute__((noreturn));
@@ -28,14 +29,16 @@ typedef struct tst_h5 tst_h5;
 tst_h5 *tst_h5_open(const char *path);
 void tst_h5_close(tst_h5 *f);
 bool tst_h5_has(tst_h5 *f, const char *name);
-/** Names of the members of a group ("/" or "a/b"), sorted; free with free() of each and of the list. */
+/** Names of the members of a group ("/" or "a/b"), sorted; free with free() of each and of the
+ * list. */
 char **tst_h5_list(tst_h5 *f, const char *group, int *count);
 /** Whole dataset converted to double/float/int32/int16; dims filled; caller frees with free(). */
 float *tst_h5_f32(tst_h5 *f, const char *name, int *ndim, int64_t dims[8]);
 double *tst_h5_f64(tst_h5 *f, const char *name, int *ndim, int64_t dims[8]);
 int32_t *tst_h5_i32(tst_h5 *f, const char *name, int *ndim, int64_t dims[8]);
 int16_t *tst_h5_i16(tst_h5 *f, const char *name, int *ndim, int64_t dims[8]);
-/** Attribute of an object (group or dataset; "/" for the file); caller frees strings and arrays with free(). */
+/** Attribute of an object (group or dataset; "/" for the file); caller frees strings and arrays
+ * with free(). */
 bool tst_h5_has_attr(tst_h5 *f, const char *object, const char *attr);
 char *tst_h5_attr_str(tst_h5 *f, const char *object, const char *attr);
 double *tst_h5_attr_nums(tst_h5 *f, const char *object, const char *attr, int *count);
