@@ -34,4 +34,4 @@ double sf_conv_macs(const sf_conv *c)
            c->kernel[0] * c->kernel[1] * c->kernel[2];
 }
 
-const sf_conv_impl *const sf_conv_impls[] = { &sf_conv_ref, NULL };
+const sf_conv_impl *const sf_conv_impls[] = { &sf_conv_gemm, &sf_conv_ref, NULL };

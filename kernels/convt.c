@@ -24,4 +24,4 @@ double sf_convt_macs(const sf_convt *c)
     return (double)c->out.n * (double)c->out.c * (double)sf_voxels(c->out) * (double)c->in.c;
 }
 
-const sf_convt_impl *const sf_convt_impls[] = { &sf_convt_ref, NULL };
+const sf_convt_impl *const sf_convt_impls[] = { &sf_convt_gemm, &sf_convt_ref, NULL };
