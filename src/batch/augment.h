@@ -1,0 +1,102 @@
+/** The augmentation of one configuration: the recipe's "augment" object decoded, draws,
+ * application.
+ *
+ *  Order: spatial (row 1 of nnunet-training.md 6.1), the table of intensity transforms (rows 2 to
+ * 8), mirroring (9), masking (10), label -1 -> 0 (11). Each transform draws from a stream of its
+ * own, keyed by (seed, scope/transform, epoch, iteration, sample), with a fixed number of draws per
+ *  channel; so a changed probability or an added transform never shifts the draws of another one.
+ *  An sf_augment is immutable after creation: any number of threads may use it. Not collective. */
+#ifndef SF_BATCH_AUGMENT_H
+#define SF_BATCH_AUGMENT_H
+#include "batch/intensity.h"
+#include "batch/sampler.h"
+#include "batch/spatial.h"
+#include "plan/plans.h"
+
+/** Rows of the table of intensity transforms, in the order of application. */
+typedef enum {
+    SF_AUG_NOISE,
+    SF_AUG_BLUR,
+    SF_AUG_BRIGHTNESS,
+    SF_AUG_CONTRAST,
+    SF_AUG_LOW_RESOLUTION,
+    SF_AUG_GAMMA_INVERTED,
+    SF_AUG_GAMMA,
+    SF_AUG_COUNT
+} sf_augment_row;
+
+/** Parameters of one row, from the recipe. */
+typedef struct {
+    double p;         /* probability per sample */
+    double p_channel; /* then per channel */
+    double lo, hi;    /* range of the drawn value */
+    bool halves;      /* law: half the draws below 1, half above; else uniform */
+    bool shared;      /* one value for all channels */
+    bool per_axis;    /* one value per axis; else one for all axes */
+} sf_augment_params;
+
+typedef struct {
+    bool enabled; /* false: no augmentation at all, the loader cuts the patch directly */
+    sf_formulas formulas;
+    sf_patch_setup setup;
+    int dim, channels;
+    int64_t patch[3];
+    struct {
+        double p_rotation, p_scaling, lo, hi;
+        bool halves;
+        sf_image_rule image;
+        sf_label_rule labels;
+    } spatial;
+    sf_augment_params row[SF_AUG_COUNT];
+    sf_image_rule low_resolution_up;
+    double p_mirror; /* per allowed axis; 0 with --no-mirroring */
+    bool *use_mask;  /* [channels], owned */
+} sf_augment;
+
+/** @param json      the recipe's "augment" object
+ *  @param cfg       dim, patch and use_mask of the configuration
+ *  @param channels  image channels
+ *  @param mirror    false: never mirror
+ *  @return SF_EDATA naming the key that is missing or has no meaning. Caller destroys. */
+sf_status sf_augment_create(sf_augment **out, const json_t *json, const sf_config *cfg,
+                            int channels, bool mirror);
+void sf_augment_destroy(sf_augment **a);
+/** Key of a row in the recipe and name of its stream ("blur"). */
+const char *sf_augment_row_name(sf_augment_row row);
+
+/** Which sample: what every stream is keyed by. `scope` is the task's ("none/2d/0"). */
+typedef struct {
+    uint64_t seed;
+    const char *scope;
+    uint32_t epoch, iteration, sample;
+} sf_sample_key;
+
+/** The generator of one named stream of a sample. */
+void sf_augment_stream(sf_rng *out, const sf_sample_key *key, const char *name);
+
+/** What one row drew for one sample. Arrays are the caller's, [channels]. */
+typedef struct {
+    bool on;
+    bool *chosen;
+    double (*value)[3]; /* per axis; all three equal unless per_axis */
+} sf_row_draw;
+
+void sf_augment_draw_spatial(sf_spatial_draw *out, const sf_augment *a, const sf_sample_key *key);
+void sf_augment_draw_row(sf_row_draw *out, const sf_augment *a, sf_augment_row row,
+                         const sf_sample_key *key);
+void sf_augment_draw_mirror(bool axis[3], const sf_augment *a, const sf_sample_key *key);
+
+/** Everything above for one sample.
+ *  @param data, seg  the case: [channels][image] and [image], borrowed
+ *  @param image      its size;  @param start  lower corner of the box of size setup.initial
+ *  @param[out] out_data, out_seg  [channels][patch], [patch]
+ *  @param ws         workspace of the calling thread */
+sf_status sf_augment_sample(const sf_augment *a, const sf_sample_key *key, const float *data,
+                            const int16_t *seg, const int64_t image[3], const int64_t start[3],
+                            float *out_data, int16_t *out_seg, sf_workspace *ws);
+/** Validation: cut the patch at `start`, pad, label -1 -> 0; nothing else. */
+void sf_plain_sample(int channels, const float *data, const int16_t *seg, const int64_t image[3],
+                     const int64_t start[3], const int64_t patch[3], float *out_data,
+                     int16_t *out_seg);
+
+#endif
