@@ -122,7 +122,7 @@ static sf_status predict(const predict_words *w)
     if (sf_comm_rank(world) == 0) printf("%d cases segmented in %s\n", n_cases, w->out);
 end:
     sf_mem_free(fold);
-    sf_cases_free(cases, n_cases);
+    sf_cases_free(&cases, n_cases);
     sf_dataset_destroy(&d);
     return st;
 }

@@ -42,7 +42,7 @@ static sf_status ranks_here(int *count, sf_comm *world)
 
 sf_status sf_threads_decide(int *threads, sf_comm *world, int wanted)
 {
-    int here;
+    int here = 1;
     SF_TRY(ranks_here(&here, world));
     const int cpus = sf_threads_available();
     *threads = wanted > 0 ? wanted : cpus / here > 0 ? cpus / here : 1;
