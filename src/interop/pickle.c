@@ -112,7 +112,7 @@ static sf_status op_empty(machine *m) { return make(m, SF_PK_TUPLE, NULL); }
 
 static sf_status boolean(machine *m, bool value)
 {
-    sf_pk_node *nd;
+    sf_pk_node *nd = NULL;
     SF_TRY(make(m, SF_PK_BOOL, &nd));
     nd->i = value;
     return SF_OK;
@@ -122,7 +122,7 @@ static sf_status op_false(machine *m) { return boolean(m, false); }
 
 static sf_status integer(machine *m, int64_t value)
 {
-    sf_pk_node *nd;
+    sf_pk_node *nd = NULL;
     SF_TRY(make(m, SF_PK_INT, &nd));
     nd->i = value;
     return SF_OK;
@@ -164,7 +164,7 @@ static sf_status op_float(machine *m)
     SF_TRY(need(m, 8));
     uint64_t bits = 0;
     for (int i = 0; i < 8; i++) bits = bits << 8 | m->data[m->at++];
-    sf_pk_node *nd;
+    sf_pk_node *nd = NULL;
     SF_TRY(make(m, SF_PK_REAL, &nd));
     memcpy(&nd->r, &bits, sizeof nd->r);
     return SF_OK;
@@ -175,7 +175,7 @@ static sf_status string(machine *m, sf_pk_kind kind, int length_bytes)
     uint64_t n = 0;
     SF_TRY(take(m, length_bytes, &n));
     SF_TRY(need(m, n));
-    sf_pk_node *nd;
+    sf_pk_node *nd = NULL;
     SF_TRY(make(m, kind, &nd));
     nd->s = (const char *)m->data + m->at;
     nd->len = n;
@@ -307,7 +307,7 @@ static sf_status global(machine *m, const char *mod, size_t mod_len, const char 
     for (size_t i = 0; i < sizeof globals / sizeof *globals; i++) {
         if (!equals(mod, mod_len, globals[i].module) || !equals(name, name_len, globals[i].name))
             continue;
-        sf_pk_node *nd;
+        sf_pk_node *nd = NULL;
         SF_TRY(make(m, SF_PK_GLOBAL, &nd));
         nd->i = globals[i].id;
         return SF_OK;
@@ -331,8 +331,8 @@ static sf_status line(machine *m, const char **s, size_t *len)
 
 static sf_status op_global(machine *m)
 {
-    const char *mod, *name;
-    size_t mod_len, name_len;
+    const char *mod = "", *name = "";
+    size_t mod_len = 0, name_len = 0;
     SF_TRY(line(m, &mod, &mod_len));
     SF_TRY(line(m, &name, &name_len));
     return global(m, mod, mod_len, name, name_len);
@@ -393,7 +393,7 @@ static sf_status op_persid(machine *m)
 
 static sf_status op_proto(machine *m)
 {
-    uint64_t version;
+    uint64_t version = 0;
     SF_TRY(take(m, 1, &version));
     SF_CHECK(version >= 2 && version <= 5, SF_EUNSUPPORTED, "%s: pickle protocol %d", m->where,
              (int)version);
