@@ -32,7 +32,8 @@ void sf_model_destroy(sf_model **m);
 
 typedef struct {
     double step;               /* tile step, 0.5 */
-    bool mirror, gaussian;
+    double gaussian_sigma;     /* of the patch, per axis; 0 = the recipe's (sf_predict_network: 1/8) */
+    bool mirror, gaussian, exact; /* exact: --conv exact */
     bool average_probabilities; /* the recipe's rule */
     int threads, windows_per_batch; /* 0 = automatic */
 } sf_predict_options;

@@ -1,0 +1,135 @@
+/* Cutting and summing without a network: when the answer is what was cut, the sums must give the
+ * image back. */
+#include "base/mem.h"
+#include "predict/sliding.h"
+#include "predict/window.h"
+#include "tests/support/support.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CHANNELS = 2 };
+
+typedef struct {
+    int64_t shape[3], patch[3];
+    int dim;
+    bool mirror[3];
+    double step;
+} setup;
+
+static const setup setups[] = {
+    { { 9, 17, 14 }, { 4, 8, 8 }, 3, { true, true, true }, 0.5 },
+    { { 3, 20, 5 }, { 8, 8, 8 }, 3, { true, false, true }, 0.5 }, /* smaller than the patch */
+    { { 6, 15, 18 }, { 1, 8, 8 }, 2, { false, true, true }, 0.75 },
+    { { 1, 7, 9 }, { 1, 8, 16 }, 2, { false, false, false }, 1.0 },
+};
+enum { SETUPS = sizeof setups / sizeof setups[0] };
+
+static int64_t volume(const int64_t d[3]) { return d[0] * d[1] * d[2]; }
+
+static float *noise(int64_t n)
+{
+    float *x = malloc((size_t)n * sizeof *x);
+    uint32_t s = 11;
+    for (int64_t i = 0; i < n; i++) {
+        s = s * 1664525u + 1013904223u;
+        x[i] = (float)(s >> 8) / 8388608.0f - 1.0f;
+    }
+    return x;
+}
+
+/* weight of a voxel = sum of the maps over its windows; sum / weight = the voxel */
+static float *run(const setup *u, const float *x, bool gaussian, int threads)
+{
+    const int64_t voxels = volume(u->shape), patch = volume(u->patch);
+    const sf_source src = { .data = x,
+                            .channels = CHANNELS,
+                            .shape = { u->shape[0], u->shape[1], u->shape[2] } };
+    float *map = malloc((size_t)patch * sizeof *map), *cut = malloc((size_t)(CHANNELS * patch) * 4),
+          *window = malloc((size_t)(CHANNELS * patch) * 4),
+          *sum = calloc((size_t)(CHANNELS * voxels), 4), *weight = calloc((size_t)voxels, 4);
+    sf_tiling t;
+    tst_ok(sf_window_gaussian(u->patch, 0.125, 1, map));
+    tst_ok(sf_tiling_make(&t, u->shape, u->patch, u->dim, u->step, u->mirror));
+    sf_window_sums s = { CHANNELS, gaussian ? map : NULL, window, sum, weight, threads };
+    for (int64_t i = 0; i < t.samples; i++) {
+        sf_tiling_cut(&t, i, &src, cut, threads);
+        sf_tiling_add(&t, i, cut, &s);
+    }
+    sf_tiling_divide(&t, &s);
+    sf_tiling_free(&t);
+    free(map);
+    free(cut);
+    free(window);
+    free(weight);
+    return sum;
+}
+
+static void test_identity(void **state)
+{
+    (void)state;
+    for (int k = 0; k < SETUPS; k++)
+        for (int g = 0; g < 2; g++) {
+            const int64_t n = CHANNELS * volume(setups[k].shape);
+            float *x = noise(n), *one = run(&setups[k], x, g, 1);
+            assert_true(tst_max_abs_diff(x, one, n) < 2e-6);
+            for (int threads = 2; threads <= 3; threads++) {
+                float *more = run(&setups[k], x, g, threads);
+                assert_memory_equal(one, more, (size_t)n * sizeof *one);
+                free(more);
+            }
+            free(one);
+            free(x);
+        }
+    assert_int_equal(sf_mem_live(SF_MEM_CATEGORIES), 0);
+}
+
+/* the network sees the mirrored window, zeros around the image, and one-hot labels after the
+ * channels */
+static void test_cut(void **state)
+{
+    (void)state;
+    const int64_t shape[3] = { 1, 2, 3 }, patch[3] = { 1, 4, 4 };
+    const bool mirror[3] = { false, true, true };
+    const float x[6] = { 1, 2, 3, 4, 5, 6 };
+    const int16_t seg[6] = { -1, 0, 1, 2, 2, 1 };
+    static const float plain[16] = { 0, 0, 0, 0, 1, 2, 3, 0, 4, 5, 6, 0, 0, 0, 0, 0 },
+                       flip_y[16] = { 0, 0, 0, 0, 4, 5, 6, 0, 1, 2, 3, 0, 0, 0, 0, 0 },
+                       flip_x[16] = { 0, 0, 0, 0, 0, 3, 2, 1, 0, 6, 5, 4, 0, 0, 0, 0 },
+                       two[16] = { 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0 };
+    const sf_source src = { x, 1, seg, 2, { 1, 2, 3 } };
+    float out[48];
+    sf_tiling t;
+    tst_ok(sf_tiling_make(&t, shape, patch, 2, 0.5, mirror));
+    assert_int_equal(t.samples, 4);
+    sf_tiling_cut(&t, 0, &src, out, 2);
+    assert_memory_equal(out, plain, sizeof plain);
+    assert_memory_equal(out + 32, two, sizeof two);
+    sf_tiling_cut(&t, 1, &src, out, 2); /* binary counting: the first allowed axis is y */
+    assert_memory_equal(out, flip_y, sizeof flip_y);
+    sf_tiling_cut(&t, 2, &src, out, 2);
+    assert_memory_equal(out, flip_x, sizeof flip_x);
+    sf_tiling_free(&t);
+}
+
+static void test_probabilities(void **state)
+{
+    (void)state;
+    float v[6] = { 0, 100, 0.5f, 0, -100, 1.5f }; /* 2 heads, 3 voxels */
+    sf_to_probabilities(v, 2, 3, false, 1);
+    assert_true(v[0] == 0.5f && v[3] == 0.5f && v[1] == 1.0f && v[4] == 0.0f);
+    assert_true(fabs((double)v[5] - 1 / (1 + exp(-1.0))) < 1e-6);
+    float w[2] = { 0, 1 };
+    sf_to_probabilities(w, 1, 2, true, 1);
+    assert_true(w[0] == 0.5f && fabs((double)w[1] - 1 / (1 + exp(-1.0))) < 1e-6);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_identity),
+        cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_probabilities),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
