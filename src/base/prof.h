@@ -1,41 +1,48 @@
-/** Named events of this process: calls, seconds, flops, bytes. One sf_prof belongs to one thread
- *  of control (a training, a prediction); no globals. NULL is allowed everywhere and does nothing.
- */
+/** Named events of this process: calls, seconds, flops, bytes.
+ *
+ *  One sf_prof belongs to one thread of control (a training, a prediction); there are no globals,
+ * so two of them never mix. Start with a zeroed struct. NULL is allowed everywhere and does
+ * nothing, so callers need no "if profiling". Not collective; mpi/prof_reduce.h combines ranks. */
 #ifndef SF_BASE_PROF_H
 #define SF_BASE_PROF_H
 #include <stdint.h>
 #include <stdio.h>
 
 typedef enum {
-    SF_EV_READ,
-    SF_EV_AUGMENT,
-    SF_EV_WAIT,
-    SF_EV_FORWARD,
-    SF_EV_LOSS,
-    SF_EV_BACKWARD,
-    SF_EV_REDUCE,
-    SF_EV_HALO,
-    SF_EV_OPTIMISER,
-    SF_EV_CHECKPOINT,
-    SF_EV_VALIDATE,
-    SF_EV_PREDICT,
-    SF_EV_EXPORT,
-    SF_EV_PREPROCESS,
-    SF_EV_IDLE,
+    SF_EV_READ,       /* voxels from disk */
+    SF_EV_AUGMENT,    /* in the loader's workers */
+    SF_EV_WAIT,       /* the trainer waits for a batch */
+    SF_EV_FORWARD,    /* network, training */
+    SF_EV_LOSS,       /* loss and its gradient */
+    SF_EV_BACKWARD,   /* network, training */
+    SF_EV_REDUCE,     /* sums over ranks */
+    SF_EV_HALO,       /* planes exchanged with neighbours */
+    SF_EV_OPTIMISER,  /* clipping and SGD step */
+    SF_EV_CHECKPOINT, /* writing one */
+    SF_EV_VALIDATE,   /* validation steps within an epoch */
+    SF_EV_PREDICT,    /* network, inference */
+    SF_EV_EXPORT,     /* back to the image grid, writing */
+    SF_EV_PREPROCESS, /* crop, normalise, resample */
+    SF_EV_IDLE,       /* no task was left for this rank */
     SF_EV_COUNT
 } sf_event;
 
+/** Plain value; sums since it was zeroed. */
 typedef struct {
     struct {
         int64_t calls;
-        double seconds, flops, bytes;
+        double seconds, flops, bytes; /* wall-clock seconds; floating-point operations; memory */
     } ev[SF_EV_COUNT];
-    double started[SF_EV_COUNT];
+    double started[SF_EV_COUNT]; /* private: sf_now at the last begin */
 } sf_prof;
 
+/** Short lower-case word for logs and tables; never NULL. */
 const char *sf_prof_name(sf_event ev);
+/** Different events may overlap; one event does not nest in itself. */
 void sf_prof_begin(sf_prof *p, sf_event ev);
+/** flops, bytes: what this call did, 0 where it is not counted. */
 void sf_prof_end(sf_prof *p, sf_event ev, double flops, double bytes);
+/** One line per event that happened, in the order of the enum, with rates in GFlop/s and GB/s. */
 void sf_prof_print(const sf_prof *p, FILE *to);
 
 #endif
