@@ -1,6 +1,7 @@
 /* Every transform with its drawn parameters fixed, against both code lines (oracle/augment). */
 #include "base/json.h"
 #include "batch/augment.h"
+#include "batch/cascade.h"
 #include "batch/labels_ops.h"
 #include "tests/support/support.h"
 #include <math.h>
@@ -277,6 +278,81 @@ static void check_remove_label(vector *v)
     expect_seg(v, v->seg, voxels(v->seg_n) * v->seg_channels, 0);
 }
 
+/* The previous stage is channel 1 of seg; its one-hot channels follow the image. */
+static void check_one_hot(vector *v)
+{
+    const json_t *labels = json_object_get(v->params, "labels");
+    const int classes = (int)json_array_size(labels);
+    const int64_t count = voxels(v->n);
+    int *list = malloc((size_t)classes * sizeof *list);
+    for (int k = 0; k < classes; k++) list[k] = (int)number(labels, (size_t)k);
+    float *all = malloc((size_t)(count * (v->channels + classes)) * sizeof *all);
+    memcpy(all, v->image, (size_t)(count * v->channels) * sizeof *all);
+    sf_one_hot(all + count * v->channels, v->seg + count, count, list, classes);
+    expect_image(v, all, count * (v->channels + classes), 0);
+    free(all);
+    free(list);
+}
+
+static sf_binary_operation operation_of(const char *name)
+{
+    static const char *const names[] = { "dilation", "erosion", "closing", "opening" };
+    for (int i = 0; i < 4; i++) {
+        if (strcmp(name, names[i]) == 0) return (sf_binary_operation)i;
+    }
+    fail_msg("unknown operation %s", name);
+    return SF_DILATION;
+}
+
+static void check_binary_operator(vector *v)
+{
+    sf_workspace ws = { 0 };
+    const json_t *sequence = json_object_get(v->params, "sequence");
+    for (size_t i = 0; i < json_array_size(sequence); i++) {
+        const json_t *s = json_array_get(sequence, i);
+        sf_ball ball;
+        tst_ok(sf_ball_make(&ball, sf_json_num(json_object_get(s, "radius"))));
+        if (i == 0 && json_array_size(sequence) == 1 && json_object_get(v->params, "element_set")) {
+            assert_int_equal(ball.size, (int)number(json_object_get(v->params, "element_shape"), 0));
+            assert_int_equal(ball.set, json_integer_value(json_object_get(v->params, "element_set")));
+        }
+        tst_ok(sf_binary_operator(v->image, v->channels,
+                                  (int)json_integer_value(json_object_get(s, "channel")), v->n,
+                                  operation_of(json_string_value(json_object_get(s, "operation"))), &ball,
+                                  v->formulas, &ws));
+    }
+    expect_image(v, v->image, voxels(v->n) * v->channels, 0);
+    sf_workspace_clear(&ws);
+}
+
+/* The component that holds the chosen voxel is removed; its size and the candidates must agree. */
+static void check_remove_component(vector *v)
+{
+    sf_workspace ws = { 0 };
+    const json_t *chosen = json_object_get(v->params, "chosen_voxel");
+    const json_t *sizes_wanted = json_object_get(v->params, "all_sizes");
+    float *x = v->image + json_integer_value(json_object_get(v->params, "channel")) * voxels(v->n);
+    int32_t *label = malloc((size_t)voxels(v->n) * sizeof *label);
+    int64_t *size;
+    int count, candidates = 0;
+    tst_ok(sf_components_find(label, &size, &count, x, v->n, &ws));
+    assert_int_equal(count, json_array_size(sizes_wanted));
+    const double limit = sf_json_num(json_object_get(v->params, "max_fraction")) * (double)voxels(v->n);
+    for (int i = 0; i < count; i++) candidates += (double)size[i] < limit;
+    assert_int_equal(candidates, json_array_size(json_object_get(v->params, "candidate_sizes")));
+    if (json_array_size(chosen) == 3) {
+        const int64_t at = ((int64_t)number(chosen, 0) * v->n[1] + (int64_t)number(chosen, 1)) * v->n[2] +
+                           (int64_t)number(chosen, 2);
+        const int32_t id = label[at];
+        assert_true(id > 0);
+        assert_int_equal(size[id - 1], json_integer_value(json_object_get(v->params, "chosen_size")));
+        for (int64_t i = 0; i < voxels(v->n); i++) x[i] = label[i] == id ? 0.0f : x[i];
+    }
+    expect_image(v, v->image, voxels(v->n) * v->channels, 0);
+    sf_workspace_clear(&ws);
+    free(label);
+}
+
 static const struct {
     const char *kind;
     void (*check)(vector *v);
@@ -290,6 +366,9 @@ static const struct {
     { "mirror", check_mirror },
     { "mask", check_mask },
     { "remove_label", check_remove_label },
+    { "one_hot", check_one_hot },
+    { "binary_operator", check_binary_operator },
+    { "remove_component", check_remove_component },
 };
 
 static void check_kind(tst_h5 *file, sf_formulas formulas, size_t k)
