@@ -43,10 +43,12 @@ typedef struct {
     char text[1024];
     char trace[2048];
 } sf_error_state;
+/** Copy the failure `st` of the calling thread into *out. */
 void sf_error_save(sf_error_state *out, sf_status st);
 /** Make `e` the failure of the calling thread. @return e->status. */
 sf_status sf_error_restore(const sf_error_state *e);
 
+/** return SF_FAIL(SF_EIO, "%s: ...", path): store the text, start the trace. */
 #define SF_FAIL(st, ...) sf_fail_((st), __FILE__, __LINE__, __VA_ARGS__)
 /** Pass a failure on. */
 #define SF_TRY(call)                                                                               \
@@ -68,6 +70,7 @@ sf_status sf_error_restore(const sf_error_state *e);
     do {                                                                                           \
         if (!(cond)) return SF_FAIL((code), __VA_ARGS__);                                          \
     } while (0)
+/** The same for functions that hold something: jump to the cleanup label. */
 #define SF_CHECK_GOTO(label, st, cond, code, ...)                                                  \
     do {                                                                                           \
         if (!(cond)) {                                                                             \

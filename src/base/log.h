@@ -21,7 +21,8 @@ void sf_log_set_sink(sf_log_sink *sink, void *user);
  *  `speaks` is true (rank 0 of its group); warnings, errors and debug lines always. */
 void sf_log_set_rank(int group, int rank, bool speaks);
 
-/** One line: event word, then key=value text made by the caller. */
+/** One line: event word, then key=value text made by the caller. Control characters become spaces;
+ *  a line of more than 2 KiB is cut. */
 void sf_log(sf_log_level level, const char *event, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -33,8 +34,11 @@ void sf_log_file_close(void);
 /** Progress of one long piece of work: a bar on a terminal, key=value lines otherwise, both with
  *  the time remaining. Not thread-safe: one thread drives one progress. */
 typedef struct sf_progress sf_progress;
+/** `total` steps, > 0. NULL when this process does not speak. */
 sf_progress *sf_progress_begin(const char *what, int64_t total); /* never fails; may return NULL */
-void sf_progress_step(sf_progress *p, int64_t done);             /* p may be NULL */
+/** `done` of total are done; cheap enough for every step. */
+void sf_progress_step(sf_progress *p, int64_t done); /* p may be NULL */
+/** Frees it and sets *p to NULL. */
 void sf_progress_end(sf_progress **p);
 
 /** Monotonic seconds since an arbitrary start, and CPU seconds of the process. */

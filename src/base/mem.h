@@ -1,4 +1,6 @@
-/** Memory: 64-byte aligned, counted. The counters must be zero when a test program ends. */
+/** Memory: 64-byte aligned (one cache line, one AVX-512 vector), counted by category.
+ *  The counters must be zero when a test program ends. All functions are thread-safe; none is
+ *  collective. Every block is freed with sf_mem_free, never with free. */
 #ifndef SF_BASE_MEM_H
 #define SF_BASE_MEM_H
 #include "base/error.h"
@@ -16,25 +18,24 @@ typedef enum {
 } sf_mem_cat;
 
 /** Allocate count * size bytes (overflow checked), 64-byte aligned, not cleared.
- *  @param out  address of a pointer of any type; NULL on failure. A zero count gives a valid
- * pointer.
+ *  @param out  address of a pointer of any type; NULL on failure. A zero count gives a pointer too.
  *  @return SF_OK or SF_ENOMEM. Thread-safe. Free with sf_mem_free. */
 sf_status sf_mem_alloc(void *out, size_t count, size_t size, sf_mem_cat cat);
 /** The same, cleared. */
 sf_status sf_mem_calloc(void *out, size_t count, size_t size, sf_mem_cat cat);
-/** Grow or shrink *inout (any pointer type, may hold NULL) keeping its content; on failure
- * unchanged. */
+/** Grow or shrink *inout (any pointer type, may hold NULL) keeping its content.
+ *  On failure it is unchanged. */
 sf_status sf_mem_resize(void *inout, size_t count, size_t size, sf_mem_cat cat);
 /** NULL is allowed. */
 void sf_mem_free(void *p);
-/** Copy a string (or the first n bytes); caller frees with sf_mem_free. */
+/** Copy a string; caller frees with sf_mem_free. */
 sf_status sf_mem_strdup(char **out, const char *s);
 /** printf into a new string; caller frees with sf_mem_free. */
 sf_status sf_mem_printf(char **out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/** Bytes that are allocated now, of one category or (SF_MEM_CATEGORIES) of all; and the highest so
- * far. */
+/** Bytes that are allocated now, of one category or (SF_MEM_CATEGORIES) of all. */
 int64_t sf_mem_live(sf_mem_cat cat);
+/** The highest total so far. */
 int64_t sf_mem_peak(void);
 
 #endif
