@@ -2,6 +2,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "base/rng.h"
 #include "tests/support/support.h"
 #include <math.h>
 #include <stdio.h>
@@ -149,6 +150,40 @@ static void deep_nesting_is_refused(void **state)
     free(text);
 }
 
+/* Damaged copies of a good text: each is refused with a reason, or is JSON that survives a round
+ * trip. */
+static void damaged(void **state)
+{
+    (void)state;
+    static const char good[] = "{\"labels\": {\"a\": [1, 2.5e-3], \"\\u00e9\": NaN}, \"b\": "
+                               "[-Infinity, true, null, \"x\\n\"]}";
+    sf_rng r;
+    int accepted = 0;
+    sf_rng_init(&r, &(sf_rng_key){ .seed = 1, .purpose = SF_RNG_TEST });
+    for (int round = 0; round < 20000; round++) {
+        char text[sizeof good], *once = NULL, *twice = NULL;
+        json_t *v = NULL;
+        memcpy(text, good, sizeof good);
+        for (int64_t n = 1 + sf_rng_below(&r, 3); n > 0; n--)
+            text[sf_rng_below(&r, (int64_t)sizeof good - 1)] =
+                good[sf_rng_below(&r, (int64_t)sizeof good)];
+        if (sf_json_parse(&v, text, "damaged") != SF_OK) {
+            assert_memory_equal(sf_error_text(), "damaged: ", 9);
+            continue;
+        }
+        accepted++;
+        tst_ok(sf_json_dump(&once, v, 4, false));
+        json_decref(v);
+        tst_ok(sf_json_parse(&v, once, "again"));
+        tst_ok(sf_json_dump(&twice, v, 4, false));
+        assert_string_equal(once, twice);
+        json_decref(v);
+        sf_mem_free(once);
+        sf_mem_free(twice);
+    }
+    assert_true(accepted > 100 && accepted < 15000);
+}
+
 static void files(void **state)
 {
     (void)state;
@@ -231,6 +266,7 @@ int main(void)
         cmocka_unit_test(specials),
         cmocka_unit_test(hostile),
         cmocka_unit_test(deep_nesting_is_refused),
+        cmocka_unit_test(damaged),
         cmocka_unit_test(files),
         cmocka_unit_test(typed_access),
         cmocka_unit_test(arrays),
