@@ -79,7 +79,8 @@ static void spread(uint8_t *out, const uint8_t *x, int32_t *prefix, const int64_
         const int i = e / ball->size, j = e % ball->size;
         if (ball->first[i][j] > ball->last[i][j]) continue;
         const int64_t dz = at.sign * i + at.shift, dy = at.sign * j + at.shift;
-        int64_t a = at.sign * ball->first[i][j] + at.shift, b = at.sign * ball->last[i][j] + at.shift;
+        int64_t a = at.sign * ball->first[i][j] + at.shift,
+                b = at.sign * ball->last[i][j] + at.shift;
         if (a > b) {
             const int64_t swap = a;
             a = b;
@@ -190,7 +191,8 @@ sf_status sf_components_find(int32_t *label, int64_t **size, int *count, const f
 static sf_status get_probability(double *out, const json_t *obj, const char *key)
 {
     SF_TRY(sf_json_get_num(out, obj, key, WHERE));
-    SF_CHECK(*out >= 0 && *out <= 1, SF_EDATA, "%s: \"%s\" is %g, not a probability", WHERE, key, *out);
+    SF_CHECK(*out >= 0 && *out <= 1, SF_EDATA, "%s: \"%s\" is %g, not a probability", WHERE, key,
+             *out);
     return SF_OK;
 }
 
@@ -204,8 +206,8 @@ sf_status sf_cascade_parse(sf_cascade *out, const json_t *augment)
     SF_TRY(get_probability(&out->p_operator, obj, "p"));
     SF_TRY(get_probability(&out->p_operator_label, obj, "p_label"));
     SF_TRY(sf_json_get_nums(out->radius, 2, obj, "radius", WHERE));
-    SF_CHECK(out->radius[0] >= 0.5 && out->radius[0] <= out->radius[1] && out->radius[1] <= 16, SF_EDATA,
-             "%s: binary_operator.radius must be ascending within 0.5 and 16", WHERE);
+    SF_CHECK(out->radius[0] >= 0.5 && out->radius[0] <= out->radius[1] && out->radius[1] <= 16,
+             SF_EDATA, "%s: binary_operator.radius must be ascending within 0.5 and 16", WHERE);
     SF_TRY(sf_json_get(&obj, augment, "remove_component", WHERE));
     SF_TRY(get_probability(&out->p_component, obj, "p"));
     SF_TRY(get_probability(&out->p_component_label, obj, "p_label"));
@@ -245,7 +247,8 @@ static sf_status disturb_shapes(const sf_cascade *c, sf_rng *rng, float *one_hot
 }
 
 /* Zero one of the components that are smaller than `limit` voxels, if there is any. */
-static sf_status remove_one(sf_rng *rng, float *x, const int64_t n[3], double limit, sf_workspace *ws)
+static sf_status remove_one(sf_rng *rng, float *x, const int64_t n[3], double limit,
+                            sf_workspace *ws)
 {
     const int64_t voxels = n[0] * n[1] * n[2];
     int32_t *label = NULL;
@@ -264,8 +267,8 @@ static sf_status remove_one(sf_rng *rng, float *x, const int64_t n[3], double li
     return SF_OK;
 }
 
-sf_status sf_cascade_disturb(const sf_cascade *c, const sf_sample_key *key, float *one_hot, int classes,
-                             const int64_t n[3], sf_workspace *ws)
+sf_status sf_cascade_disturb(const sf_cascade *c, const sf_sample_key *key, float *one_hot,
+                             int classes, const int64_t n[3], sf_workspace *ws)
 {
     const int64_t voxels = n[0] * n[1] * n[2];
     sf_rng rng;

@@ -12,14 +12,15 @@ void sf_one_hot(float *out, const int16_t *prev, int64_t count, const int *label
 
 typedef enum { SF_DILATION, SF_EROSION, SF_CLOSING, SF_OPENING } sf_binary_operation;
 
-/** A ball on a grid of floor(2 radius + 1) points per axis from -radius to radius. A point is set where
- *  (x^2 + y^2) + z^2 <= radius^2 in double (x = last axis), so each line of it is one run [first, last]. */
+/** A ball on a grid of floor(2 radius + 1) points per axis from -radius to radius. A point is set
+ * where (x^2 + y^2) + z^2 <= radius^2 in double (x = last axis), so each line of it is one run
+ * [first, last]. */
 enum { SF_BALL_MAX = 33 };
 typedef struct {
-    int size;                                      /* points per axis, 1..SF_BALL_MAX */
-    int8_t first[SF_BALL_MAX][SF_BALL_MAX];        /* along the last axis; first > last: none set */
+    int size;                               /* points per axis, 1..SF_BALL_MAX */
+    int8_t first[SF_BALL_MAX][SF_BALL_MAX]; /* along the last axis; first > last: none set */
     int8_t last[SF_BALL_MAX][SF_BALL_MAX];
-    int64_t set;                                   /* number of points set */
+    int64_t set; /* number of points set */
 } sf_ball;
 /** SF_EINVAL for a radius below 0.5 or above 16. */
 sf_status sf_ball_make(sf_ball *out, double radius);
@@ -49,7 +50,7 @@ sf_status sf_cascade_parse(sf_cascade *out, const json_t *augment);
 
 /** Rows 13 and 14 on one sample's stack, drawn from the streams "binary_operator" and
  *  "remove_component" of the sample. Uses also SF_WS_CUT_SEG. */
-sf_status sf_cascade_disturb(const sf_cascade *c, const sf_sample_key *key, float *one_hot, int classes,
-                             const int64_t n[3], sf_workspace *ws);
+sf_status sf_cascade_disturb(const sf_cascade *c, const sf_sample_key *key, float *one_hot,
+                             int classes, const int64_t n[3], sf_workspace *ws);
 
 #endif

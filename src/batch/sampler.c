@@ -2,6 +2,8 @@
 #include <math.h>
 
 static const double PI = 3.14159265358979323846;
+/* No patch is longer; products of three such edges still fit 64 bits. */
+static const double MAX_EDGE = 1 << 20;
 
 static int64_t floor_div(int64_t a, int64_t b)
 {
@@ -55,6 +57,8 @@ sf_status sf_patch_setup_make(sf_patch_setup *out, const json_t *setup, int dim,
     double reach[3];
     rotated_reach(reach, p, fmin(degrees(cap_deg), out->angle), out->planar);
     for (int a = 0; a < 3; a++) {
+        SF_CHECK(reach[a] / divisor < MAX_EDGE, SF_EDATA,
+                 "%s: the enlarged patch has %g voxels on axis %d", where, reach[a] / divisor, a);
         out->initial[a] = (int64_t)(reach[a] / divisor);
         out->mirror[a] = dim == 3 || a > 0;
     }

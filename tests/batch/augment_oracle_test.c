@@ -313,13 +313,15 @@ static void check_binary_operator(vector *v)
         sf_ball ball;
         tst_ok(sf_ball_make(&ball, sf_json_num(json_object_get(s, "radius"))));
         if (i == 0 && json_array_size(sequence) == 1 && json_object_get(v->params, "element_set")) {
-            assert_int_equal(ball.size, (int)number(json_object_get(v->params, "element_shape"), 0));
-            assert_int_equal(ball.set, json_integer_value(json_object_get(v->params, "element_set")));
+            assert_int_equal(ball.size,
+                             (int)number(json_object_get(v->params, "element_shape"), 0));
+            assert_int_equal(ball.set,
+                             json_integer_value(json_object_get(v->params, "element_set")));
         }
         tst_ok(sf_binary_operator(v->image, v->channels,
                                   (int)json_integer_value(json_object_get(s, "channel")), v->n,
-                                  operation_of(json_string_value(json_object_get(s, "operation"))), &ball,
-                                  v->formulas, &ws));
+                                  operation_of(json_string_value(json_object_get(s, "operation"))),
+                                  &ball, v->formulas, &ws));
     }
     expect_image(v, v->image, voxels(v->n) * v->channels, 0);
     sf_workspace_clear(&ws);
@@ -337,15 +339,18 @@ static void check_remove_component(vector *v)
     int count, candidates = 0;
     tst_ok(sf_components_find(label, &size, &count, x, v->n, &ws));
     assert_int_equal(count, json_array_size(sizes_wanted));
-    const double limit = sf_json_num(json_object_get(v->params, "max_fraction")) * (double)voxels(v->n);
+    const double limit =
+        sf_json_num(json_object_get(v->params, "max_fraction")) * (double)voxels(v->n);
     for (int i = 0; i < count; i++) candidates += (double)size[i] < limit;
     assert_int_equal(candidates, json_array_size(json_object_get(v->params, "candidate_sizes")));
     if (json_array_size(chosen) == 3) {
-        const int64_t at = ((int64_t)number(chosen, 0) * v->n[1] + (int64_t)number(chosen, 1)) * v->n[2] +
-                           (int64_t)number(chosen, 2);
+        const int64_t at =
+            ((int64_t)number(chosen, 0) * v->n[1] + (int64_t)number(chosen, 1)) * v->n[2] +
+            (int64_t)number(chosen, 2);
         const int32_t id = label[at];
         assert_true(id > 0);
-        assert_int_equal(size[id - 1], json_integer_value(json_object_get(v->params, "chosen_size")));
+        assert_int_equal(size[id - 1],
+                         json_integer_value(json_object_get(v->params, "chosen_size")));
         for (int64_t i = 0; i < voxels(v->n); i++) x[i] = label[i] == id ? 0.0f : x[i];
     }
     expect_image(v, v->image, voxels(v->n) * v->channels, 0);

@@ -1,4 +1,5 @@
-/* Boxes, patch setup and oversampling against the peer's answers (oracle/loader.json, facts.json). */
+/* Boxes, patch setup and oversampling against the peer's answers (oracle/loader.json, facts.json).
+ */
 #include "base/json.h"
 #include "batch/sampler.h"
 #include "tests/support/support.h"
@@ -6,18 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* The setup object of a shipped recipe: the numbers under test live there, not in C. */
-static json_t *shipped_setup(const char *recipe)
-{
-    char path[512];
-    snprintf(path, sizeof path, "%s/configs/recipes/%s.json", SEGFLEET_SOURCE_DIR, recipe);
-    json_t *json;
-    tst_ok(sf_json_load(&json, path));
-    json_t *setup = json_incref(json_object_get(json_object_get(json, "augment"), "setup"));
-    json_decref(json);
-    return setup;
-}
 
 /* 2 or 3 integers; a 2-D triple gets `first` in front. @return the dimension. */
 static int triple(int64_t out[3], const json_t *obj, const char *key, int64_t first)
@@ -62,7 +51,9 @@ static void test_setup(void **state)
     const json_t *cases = json_object_get(*state, "augmentation_setup");
     assert_true(json_array_size(cases) > 0);
     for (int r = 0; r < 2; r++) {
-        json_t *setup = shipped_setup(recipes[r]);
+        sf_recipe *recipe; /* the numbers under test live there, not in C */
+        tst_ok(sf_recipe_load(&recipe, recipes[r], NULL));
+        const json_t *setup = json_object_get(recipe->augment, "setup");
         for (size_t i = 0; i < json_array_size(cases); i++) {
             const json_t *c = json_array_get(cases, i);
             int64_t patch[3], initial[3];
@@ -82,7 +73,7 @@ static void test_setup(void **state)
             }
             for (int a = 0; a < 3; a++) assert_int_equal(got.mirror[a], mirror[a]);
         }
-        json_decref(setup);
+        sf_recipe_destroy(&recipe);
     }
 }
 
