@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Every global symbol of our archives begins with sf_ (tests: tst_), so that the libraries can be
-linked into other programs without clashes.
+linked into other programs without clashes; and no two archives define the same one.
 
 usage: check_symbols.py NM BUILD_FOLDER
 Exit code 0 = clean, 1 = offenders are listed, 77 = nothing was built yet.
@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 # ThreadSanitizer, AddressSanitizer and OpenMP add symbols of their own to objects.
-FOREIGN = ("__odr_asan", "__asan", "__ubsan", ".omp")
+FOREIGN = ("__odr_asan", "__asan", "__ubsan", ".omp", ".gomp_critical_user_sf_")
 
 
 def defined_globals(nm, archive):
@@ -28,14 +28,18 @@ def main():
         print("no archive below", build)
         return 77
     bad = checked = 0
+    home = {}
     for archive in archives:
         prefixes = ("sf_", "tst_") if "test" in archive.name else ("sf_",)
         for symbol in defined_globals(nm, archive):
             checked += 1
+            if home.setdefault(symbol, archive) != archive and symbol.startswith(prefixes):
+                print(f"{symbol} is defined in {home[symbol].name} and in {archive.name}")
+                bad += 1
             if not symbol.startswith(prefixes + FOREIGN):
                 print(f"{archive.name}: {symbol} does not begin with {' or '.join(prefixes)}")
                 bad += 1
-    print(f"{checked} symbols in {len(archives)} archives, {bad} with a wrong prefix")
+    print(f"{checked} symbols in {len(archives)} archives, {bad} offenders")
     return 1 if bad else 0
 
 
