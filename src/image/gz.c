@@ -186,7 +186,7 @@ static sf_status deflate_piece(z_stream *z, FILE *f, const char *path, const sf_
     return SF_OK;
 }
 
-static sf_status save_gzip(FILE *f, const char *path, const sf_piece *pieces, int n)
+static sf_status save_gzip(FILE *f, const char *path, const sf_piece *pieces, int n, int level)
 {
     z_stream z;
     gz_header head;
@@ -196,7 +196,7 @@ static sf_status save_gzip(FILE *f, const char *path, const sf_piece *pieces, in
     memset(&head, 0, sizeof head);
     head.os = 255; /* unknown: the same bytes on every system */
     SF_TRY(sf_mem_alloc(&out, BUFFER, 1, SF_MEM_SCRATCH));
-    if (deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK) {
+    if (deflateInit2(&z, level, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK) {
         sf_mem_free(out);
         return SF_FAIL(SF_ENOMEM, "%s: zlib does not start", path);
     }
@@ -208,15 +208,15 @@ static sf_status save_gzip(FILE *f, const char *path, const sf_piece *pieces, in
     return st;
 }
 
-sf_status sf_stream_save(const char *path, const sf_piece *pieces, int n, bool gzip)
+sf_status sf_stream_save(const char *path, const sf_piece *pieces, int n, int level)
 {
     char tmp[SF_PATH_MAX];
     sf_status st = SF_OK;
     SF_TRY(sf_path_tmp_name(tmp, path));
     FILE *f = fopen(tmp, "wb");
     SF_CHECK(f, SF_EIO, "%s: cannot create: %s", tmp, strerror(errno));
-    if (gzip)
-        st = save_gzip(f, path, pieces, n);
+    if (level > 0)
+        st = save_gzip(f, path, pieces, n, level);
     else
         for (int i = 0; i < n && st == SF_OK; i++)
             st = put(f, path, pieces[i].data, pieces[i].size);

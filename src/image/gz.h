@@ -34,7 +34,8 @@ typedef struct {
     size_t size;
 } sf_piece;
 /** Write the pieces one after the other, gzipped (time 0, no name: equal content gives equal
- *  files) or plain. Temp file + fsync + rename. */
-sf_status sf_stream_save(const char *path, const sf_piece *pieces, int n, bool gzip);
+ *  files) or plain. Temp file + fsync + rename.
+ *  @param level  0 = plain, else gzip of level 1 (fast) to 9 (small) */
+sf_status sf_stream_save(const char *path, const sf_piece *pieces, int n, int level);
 
 #endif

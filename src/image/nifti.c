@@ -209,6 +209,7 @@ sf_status sf_nifti_write(const char *path, const sf_geometry *geo, const sf_voxe
     const int64_t n = sf_geometry_voxels(geo);
     const int type = v->values ? SF_NIFTI_FLOAT32 : v->wide ? SF_NIFTI_UINT16 : SF_NIFTI_UINT8;
     const int size = sf_nifti_make_header(head, geo, type);
+    const int level = !ends_with(path, ".gz") ? 0 : v->labels ? 6 : 1; /* real images hardly pack */
     SF_CHECK(size > 0, SF_EUNSUPPORTED, "%s: an axis longer than 32767 needs a NIfTI-2 source",
              path);
     SF_CHECK(ends_with(path, ".nii") || ends_with(path, ".nii.gz"), SF_EUNSUPPORTED,
@@ -220,7 +221,7 @@ sf_status sf_nifti_write(const char *path, const sf_geometry *geo, const sf_voxe
         sf_voxels_store(packed, v, v->wide, 0, n);
         piece[1].data = packed;
     }
-    SF_GOTO(done, st, sf_stream_save(path, piece, 2, ends_with(path, ".gz")));
+    SF_GOTO(done, st, sf_stream_save(path, piece, 2, level));
 done:
     sf_mem_free(packed);
     return st;

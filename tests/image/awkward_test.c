@@ -100,6 +100,29 @@ static void check_probes(const char *name, const sf_image *img, const json_t *e)
     }
 }
 
+/* A segmentation written with this header has the same grid, whatever the source's byte order,
+ * version, scaling or number of dimensions. */
+static void check_written(const char *name, const sf_image *img)
+{
+    char path[SF_PATH_MAX];
+    const int64_t n = sf_geometry_voxels(&img->geo);
+    int32_t *labels = test_malloc((size_t)n * sizeof *labels);
+    sf_label_image *back = NULL;
+    for (int64_t i = 0; i < n; i++) labels[i] = (int32_t)(i * 31 % 7);
+    tst_ok(sf_path_join(path, tst_tmp_dir(), "labels.nii.gz", NULL));
+    tst_ok(sf_label_write(path, &img->geo, labels, 6));
+    tst_ok(sf_label_image_read(&back, path));
+    const sf_geometry *a = &img->geo, *b = &back->geo;
+    EXPECT(!memcmp(a->shape, b->shape, sizeof a->shape), "%s: shape of the labels", name);
+    EXPECT(!memcmp(a->spacing, b->spacing, sizeof a->spacing), "%s: spacing of the labels", name);
+    EXPECT(!memcmp(a->affine, b->affine, sizeof a->affine), "%s: affine of the labels", name);
+    EXPECT(a->is_2d == b->is_2d, "%s: dimensions of the labels", name);
+    EXPECT(a->nifti_header_size == b->nifti_header_size, "%s: version of the labels", name);
+    EXPECT(!memcmp(labels, back->data, (size_t)n * sizeof *labels), "%s: labels", name);
+    sf_label_image_destroy(&back);
+    test_free(labels);
+}
+
 static void check_opened(const char *name, const char *path, const json_t *e)
 {
     const char *files[1] = { path };
@@ -114,6 +137,7 @@ static void check_opened(const char *name, const char *path, const json_t *e)
     check_geometry(name, loose, e);
     check_values(name, loose, e);
     check_probes(name, loose, e);
+    check_written(name, loose);
     sf_image_destroy(&loose);
     opened++;
 }

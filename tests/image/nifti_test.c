@@ -1,6 +1,7 @@
 /* NIfTI: what is written comes back; headers that lie are refused with one clear text. */
 #include "base/mem.h"
 #include "base/path.h"
+#include "image/gz.h"
 #include "image/image.h"
 #include "tests/support/support.h"
 #include <math.h>
@@ -271,6 +272,104 @@ static void test_channels_must_agree(void **state)
     assert_non_null(strstr(sf_error_text(), "c_0001.nii"));
 }
 
+static void write_bytes(const char *path, const char *a, size_t na, const char *b, size_t nb)
+{
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(na, fwrite(a, 1, na, f));
+    assert_int_equal(nb, fwrite(b, 1, nb, f));
+    fclose(f);
+}
+
+/* gzip: several members make one stream, padding after the end is ignored, the checksum counts. */
+static void test_gzip_streams(void **state)
+{
+    char path[SF_PATH_MAX], half[SF_PATH_MAX];
+    char *whole = NULL, *a = NULL, *b = NULL;
+    size_t n = 0, na = 0, nb = 0;
+    float v[N];
+    sf_geometry geo;
+    sf_label_image *img = NULL;
+    (void)state;
+    name(path, "s.nii");
+    name(half, "half.gz");
+    for (int i = 0; i < N; i++) v[i] = (float)(i % 5);
+    sf_geometry_make(&geo, SF_FORMAT_NIFTI, shape, spacing);
+    tst_ok(sf_image_write(path, &geo, v));
+    tst_ok(sf_path_read(&whole, &n, path, 0));
+    tst_ok(sf_stream_save(half, &(sf_piece){ whole, 500 }, 1, 6));
+    tst_ok(sf_path_read(&a, &na, half, 0));
+    tst_ok(sf_stream_save(half, &(sf_piece){ whole + 500, n - 500 }, 1, 9));
+    tst_ok(sf_path_read(&b, &nb, half, 0));
+    name(path, "s.nii.gz");
+    write_bytes(path, a, na, b, nb);
+    tst_ok(sf_label_image_read(&img, path));
+    for (int i = 0; i < N; i++) assert_int_equal(i % 5, img->data[i]);
+    sf_label_image_destroy(&img);
+    tst_ok(sf_stream_save(path, &(sf_piece){ whole, n }, 1, 6));
+    sf_mem_free(a);
+    tst_ok(sf_path_read(&a, &na, path, 0));
+    write_bytes(path, a, na, "padding", 7);
+    tst_ok(sf_label_image_read(&img, path));
+    sf_label_image_destroy(&img);
+    a[na - 6] ^= 1; /* CRC-32 */
+    write_bytes(path, a, na, "", 0);
+    assert_int_equal(SF_EDATA, sf_label_image_read(&img, path));
+    a[na - 6] ^= 1;
+    write_bytes(path, a, na - 8, "", 0);
+    assert_int_equal(SF_EDATA, sf_label_image_read(&img, path));
+    sf_mem_free(whole);
+    sf_mem_free(a);
+    sf_mem_free(b);
+}
+
+/* A gzipped header that promises far more than a file of its size can hold: no memory is taken. */
+static void test_bomb(void **state)
+{
+    unsigned char h[352];
+    char path[SF_PATH_MAX];
+    const char *files[1] = { path };
+    sf_image *img = NULL;
+    (void)state;
+    name(path, "bomb.nii.gz");
+    good_header(h);
+    for (int i = 1; i < 4; i++) put16(h + 40 + 2 * i, 30000);
+    tst_ok(sf_stream_save(path, &(sf_piece){ h, sizeof h }, 1, 9));
+    const int64_t before = sf_mem_peak();
+    assert_int_equal(SF_EDATA, sf_image_read(&img, files, 1));
+    assert_non_null(strstr(sf_error_text(), "bomb.nii.gz"));
+    assert_true(sf_mem_peak() < before + (4 << 20));
+}
+
+/* 2-D, and NIfTI-2. */
+static void test_other_headers(void **state)
+{
+    const int64_t flat[3] = { 1, H, W };
+    const double pixel[3] = { 1.0, 0.5, 0.25 };
+    char path[SF_PATH_MAX];
+    int32_t v[N];
+    sf_geometry geo;
+    sf_label_image *img = NULL;
+    (void)state;
+    for (int i = 0; i < N; i++) v[i] = i % 4;
+    name(path, "flat.nii.gz");
+    sf_geometry_make(&geo, SF_FORMAT_NIFTI, flat, pixel);
+    geo.is_2d = true;
+    tst_ok(sf_label_write(path, &geo, v, 3));
+    tst_ok(sf_label_image_read(&img, path));
+    assert_true(img->geo.is_2d && img->geo.shape[0] == 1 && img->geo.spacing[0] == 999.0 * 0.5);
+    sf_label_image_destroy(&img);
+    sf_geometry_make(&geo, SF_FORMAT_NIFTI, shape, spacing);
+    const int32_t size = 540;
+    geo.nifti_header_size = 540;
+    memcpy(geo.nifti_header, &size, 4);
+    tst_ok(sf_label_write(path, &geo, v, 3));
+    tst_ok(sf_label_image_read(&img, path));
+    assert_int_equal(540, img->geo.nifti_header_size);
+    assert_memory_equal(v, img->data, sizeof v);
+    sf_label_image_destroy(&img);
+}
+
 static void test_names(void **state)
 {
     sf_image *img = NULL;
@@ -298,6 +397,9 @@ int main(void)
         cmocka_unit_test(test_scaling),
         cmocka_unit_test(test_channels_must_agree),
         cmocka_unit_test(test_names),
+        cmocka_unit_test(test_gzip_streams),
+        cmocka_unit_test(test_bomb),
+        cmocka_unit_test(test_other_headers),
     };
     return cmocka_run_group_tests(tests, NULL, no_leak);
 }
