@@ -81,6 +81,8 @@ typedef struct {
     double (*value)[3]; /* per axis; all three equal unless per_axis */
 } sf_row_draw;
 
+/** The draw steps alone, as the application below makes them: for tests of the laws. Values are
+ *  drawn whether or not the transform fires, so that the number of draws is always the same. */
 void sf_augment_draw_spatial(sf_spatial_draw *out, const sf_augment *a, const sf_sample_key *key);
 void sf_augment_draw_row(sf_row_draw *out, const sf_augment *a, sf_augment_row row,
                          const sf_sample_key *key);

@@ -223,6 +223,11 @@ static sf_status check_options(const sf_loader_options *o)
 static sf_status set_up(sf_loader *l)
 {
     const sf_config *cfg = l->opt.cfg;
+    for (int a = 0; a < 3; a++) {
+        SF_CHECK(cfg->patch[a] > 0 && (cfg->dim == 3 || a > 0 || cfg->patch[0] == 1), SF_EINVAL,
+                 "loader: patch size %lld on axis %d of a %d-D configuration",
+                 (long long)cfg->patch[a], a, cfg->dim);
+    }
     SF_TRY(find_cases(l));
     memcpy(l->loaded, cfg->patch, sizeof l->loaded);
     l->voxels = cfg->patch[0] * cfg->patch[1] * cfg->patch[2];

@@ -1,10 +1,13 @@
 #include "batch/workspace.h"
 #include "base/mem.h"
 
+/* 47 address bits: no process of today's machines can hold more. */
+static const size_t ADDRESSABLE = (size_t)1 << 47;
+
 sf_status sf_workspace_get(sf_workspace *ws, sf_ws_slot slot, size_t count, size_t size, void *out)
 {
-    SF_CHECK(size == 0 || count <= (size_t)-1 / size, SF_ENOMEM,
-             "a patch of %zu voxels is too large", count);
+    SF_CHECK(count <= ADDRESSABLE / size, SF_ENOMEM, "a patch of %zu voxels does not fit in memory",
+             count);
     const size_t bytes = count * size;
     if (bytes > ws->bytes[slot] || ws->buffer[slot] == NULL) {
         sf_mem_free(ws->buffer[slot]);
