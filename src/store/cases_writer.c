@@ -19,6 +19,7 @@ typedef struct {
     sf_case_props props;
     int64_t channels, has_seg, n_entries, rows;
     int64_t crc[SF_CASE_ARRAYS];
+    char sha256[SF_CASE_SEG + 1][65]; /* of data and seg, for the seal */
 } description;
 
 struct sf_cases_writer {
@@ -28,8 +29,8 @@ struct sf_cases_writer {
     bool failed;
     char (*id)[SF_CASE_ID_MAX];
     int64_t n;
-    sf_span *skip; /* where data and seg lie */
-    int64_t n_skip;
+    sf_sealed *sealed; /* data and seg of all cases */
+    int64_t n_sealed;
 };
 
 static const char *const array_name[SF_CASE_ARRAYS] = SF_CASE_ARRAY_NAMES;
@@ -137,7 +138,7 @@ static void free_writer(sf_cases_writer **w)
 {
     if (*w == NULL) return;
     sf_mem_free((*w)->id);
-    sf_mem_free((*w)->skip);
+    sf_mem_free((*w)->sealed);
     sf_mem_free(*w);
     *w = NULL;
 }
@@ -220,6 +221,15 @@ static sf_status join_rows(int32_t (**out)[3], int64_t *rows, const sf_locations
     return SF_OK;
 }
 
+static void hash_array(description *d, sf_case_array which, const void *data, size_t size)
+{
+    sf_sha256 h;
+    sf_sha256_begin(&h);
+    sf_sha256_add(&h, data, size);
+    sf_sha256_end(&h, d->sha256[which]);
+    d->crc[which] = sf_crc32(data, size);
+}
+
 /* Bytes to share: description + counts; and the joined rows for writing. */
 static sf_status describe(char **bytes, size_t *size, int32_t (**rows)[3], const sf_prepared *p)
 {
@@ -236,8 +246,8 @@ static sf_status describe(char **bytes, size_t *size, int32_t (**rows)[3], const
     d->n_entries = p->loc.n_entries;
     if (counts > 0) memcpy(*bytes + sizeof *d, p->loc.count, counts);
     SF_TRY(join_rows(rows, &d->rows, &p->loc));
-    d->crc[SF_CASE_DATA] = sf_crc32(p->data, n * (size_t)p->channels * sizeof *p->data);
-    if (p->seg) d->crc[SF_CASE_SEG] = sf_crc32(p->seg, n * sizeof *p->seg);
+    hash_array(d, SF_CASE_DATA, p->data, n * (size_t)p->channels * sizeof *p->data);
+    if (p->seg) hash_array(d, SF_CASE_SEG, p->seg, n * sizeof *p->seg);
     d->crc[SF_CASE_LOC] = sf_crc32(*rows, (size_t)d->rows * sizeof **rows);
     *size = sizeof *d + counts;
     return SF_OK;
@@ -296,7 +306,7 @@ static sf_status create_case(sf_cases_writer *w, open_case *o, const description
     hid_t group = H5I_INVALID_HID;
     sf_status st = SF_OK;
     SF_TRY(sf_mem_resize(&w->id, (size_t)w->n + 1, sizeof *w->id, SF_MEM_MISC));
-    SF_TRY(sf_mem_resize(&w->skip, (size_t)w->n_skip + 2, sizeof *w->skip, SF_MEM_MISC));
+    SF_TRY(sf_mem_resize(&w->sealed, (size_t)w->n_sealed + 2, sizeof *w->sealed, SF_MEM_MISC));
     for (int64_t i = 0; i < w->n; i++)
         SF_CHECK(strcmp(w->id[i], d->id) != 0, SF_EINVAL, "case '%s' was given twice", d->id);
     memcpy(w->id[w->n++], d->id, SF_CASE_ID_MAX);
@@ -307,7 +317,10 @@ static sf_status create_case(sf_cases_writer *w, open_case *o, const description
     if (d->rows > 0) SF_GOTO(done, st, make_array(o, group, d, SF_CASE_LOC));
     for (int k = SF_CASE_DATA; k <= SF_CASE_SEG; k++) {
         if (o->dset[k] < 0) continue;
-        w->skip[w->n_skip++] = (sf_span){ o->info[k].offset, o->info[k].bytes };
+        sf_sealed *a = &w->sealed[w->n_sealed++];
+        a->offset = o->info[k].offset;
+        a->bytes = o->info[k].bytes;
+        memcpy(a->sha256, d->sha256[k], sizeof a->sha256);
     }
 done:
     if (group >= 0) H5Gclose(group);
@@ -378,7 +391,7 @@ static sf_status commit(sf_cases_writer *w)
     close_file(w, &st);
     SF_TRY(sf_comm_agree(w->comm, sf_h5_in_file(st, w->path, 0))); /* nobody writes any more */
     if (sf_comm_rank(w->comm) == 0) {
-        st = sf_trailer_append(w->tmp, w->skip, w->n_skip);
+        st = sf_trailer_append(w->tmp, w->sealed, w->n_sealed);
         if (st == SF_OK) st = sf_path_commit(w->tmp, w->path);
     }
     return sf_comm_agree(w->comm, st);

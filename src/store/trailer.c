@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { END_SIZE = 128, BLOCK = 1 << 20, LINE = 128 };
+enum { END_SIZE = 128, BLOCK = 1 << 20, LINE = 160 };
 static const int64_t text_limit = (int64_t)1 << 28;
 
 static sf_status file_size(int64_t *out, int fd, const char *path)
@@ -57,45 +57,40 @@ typedef struct {
     char *block; /* BLOCK bytes */
 } source;
 
-static sf_status add_range(const source *f, int64_t from, int64_t to, sf_sha256 *a, sf_sha256 *b)
+static sf_status add_range(const source *f, int64_t from, int64_t to, sf_sha256 *h)
 {
     for (int64_t at = from; at < to; at += BLOCK) {
         const int64_t n = to - at < BLOCK ? to - at : BLOCK;
         SF_TRY(read_at(f->fd, f->path, f->block, n, at));
-        if (a) sf_sha256_add(a, f->block, (size_t)n);
-        if (b) sf_sha256_add(b, f->block, (size_t)n);
+        sf_sha256_add(h, f->block, (size_t)n);
     }
     return SF_OK;
 }
 
-/* `part` leaves out the skipped spans, `full` does not; each may be NULL. The spans are sorted and
- * inside. */
-static sf_status hash_file(const source *f, int64_t bytes, const sf_span *skip, int64_t n,
-                           char *part, char *full)
+/* Everything but the arrays, which are sorted and inside. */
+static sf_status hash_rest(const source *f, int64_t bytes, const sf_sealed *array, int64_t n,
+                           char hex[65])
 {
-    sf_sha256 hp, hf;
+    sf_sha256 h;
     int64_t at = 0;
-    sf_sha256_begin(&hp);
-    sf_sha256_begin(&hf);
-    for (int64_t i = 0; i <= n; i++) {
-        const int64_t gap = i < n ? skip[i].offset : bytes;
-        const int64_t next = i < n ? gap + skip[i].bytes : bytes;
-        SF_TRY(add_range(f, at, gap, part ? &hp : NULL, full ? &hf : NULL));
-        if (full) SF_TRY(add_range(f, gap, next, &hf, NULL));
-        at = next;
+    sf_sha256_begin(&h);
+    for (int64_t i = 0; i < n; i++) {
+        SF_TRY(add_range(f, at, array[i].offset, &h));
+        at = array[i].offset + array[i].bytes;
     }
-    if (part) sf_sha256_end(&hp, part);
-    if (full) sf_sha256_end(&hf, full);
+    SF_TRY(add_range(f, at, bytes, &h));
+    sf_sha256_end(&h, hex);
     return SF_OK;
 }
 
-static bool spans_fit(const sf_span *skip, int64_t n, int64_t bytes)
+static bool arrays_fit(const sf_sealed *array, int64_t n, int64_t bytes)
 {
     int64_t at = 0;
     for (int64_t i = 0; i < n; i++) {
-        if (skip[i].offset < at || skip[i].bytes < 0 || skip[i].offset > bytes) return false;
-        if (skip[i].bytes > bytes - skip[i].offset) return false;
-        at = skip[i].offset + skip[i].bytes;
+        const sf_sealed *a = &array[i];
+        if (a->offset < at || a->bytes < 0 || a->offset > bytes) return false;
+        if (a->bytes > bytes - a->offset) return false;
+        at = a->offset + a->bytes;
     }
     return true;
 }
@@ -104,27 +99,21 @@ static bool spans_fit(const sf_span *skip, int64_t n, int64_t bytes)
 
 static int by_offset(const void *a, const void *b)
 {
-    const int64_t x = ((const sf_span *)a)->offset, y = ((const sf_span *)b)->offset;
+    const int64_t x = ((const sf_sealed *)a)->offset, y = ((const sf_sealed *)b)->offset;
     return (x > y) - (x < y);
 }
 
-static size_t add_line(char *text, size_t at, const char *key, int64_t a, int64_t b)
-{
-    if (b < 0) return at + (size_t)snprintf(text + at, LINE, "%s %" PRId64 "\n", key, a);
-    return at + (size_t)snprintf(text + at, LINE, "%s %" PRId64 " %" PRId64 "\n", key, a, b);
-}
-
-static sf_status write_text(const source *f, int64_t bytes, const sf_span *skip, int64_t n,
+static sf_status write_text(const source *f, int64_t bytes, const sf_sealed *array, int64_t n,
                             char *text)
 {
-    char part[65], full[65], sum[65], end[END_SIZE + 1];
+    char rest[65], sum[65], end[END_SIZE + 1];
     sf_sha256 h;
-    SF_TRY(hash_file(f, bytes, skip, n, part, full));
-    size_t at = (size_t)snprintf(text, LINE, "segfleet-trailer 1\n");
-    at = add_line(text, at, "bytes", bytes, -1);
-    for (int64_t i = 0; i < n; i++) at = add_line(text, at, "skip", skip[i].offset, skip[i].bytes);
-    at += (size_t)snprintf(text + at, LINE, "part %s\n", part);
-    at += (size_t)snprintf(text + at, LINE, "full %s\n", full);
+    SF_TRY(hash_rest(f, bytes, array, n, rest));
+    size_t at = (size_t)snprintf(text, LINE, "segfleet-trailer 1\nbytes %" PRId64 "\n", bytes);
+    for (int64_t i = 0; i < n; i++)
+        at += (size_t)snprintf(text + at, LINE, "array %" PRId64 " %" PRId64 " %s\n",
+                               array[i].offset, array[i].bytes, array[i].sha256);
+    at += (size_t)snprintf(text + at, LINE, "rest %s\n", rest);
     sf_sha256_begin(&h);
     sf_sha256_add(&h, text, at);
     sf_sha256_end(&h, sum);
@@ -138,7 +127,7 @@ static sf_status write_text(const source *f, int64_t bytes, const sf_span *skip,
     return write_all(f->fd, f->path, end, END_SIZE);
 }
 
-sf_status sf_trailer_append(const char *path, sf_span *skip, int64_t n)
+sf_status sf_trailer_append(const char *path, sf_sealed *array, int64_t n)
 {
     source f = { .fd = open(path, O_RDWR | O_CLOEXEC), .path = path };
     int64_t bytes = 0;
@@ -146,12 +135,12 @@ sf_status sf_trailer_append(const char *path, sf_span *skip, int64_t n)
     sf_status st = SF_OK;
     SF_CHECK(f.fd >= 0, SF_EIO, "%s: cannot be opened: %s", path, strerror(errno));
     SF_GOTO(done, st, file_size(&bytes, f.fd, path));
-    if (n > 0) qsort(skip, (size_t)n, sizeof *skip, by_offset);
-    SF_CHECK_GOTO(done, st, spans_fit(skip, n, bytes), SF_EINTERNAL,
+    if (n > 0) qsort(array, (size_t)n, sizeof *array, by_offset);
+    SF_CHECK_GOTO(done, st, arrays_fit(array, n, bytes), SF_EINTERNAL,
                   "%s: arrays lie outside the file", path);
     SF_GOTO(done, st, sf_mem_alloc(&f.block, BLOCK, 1, SF_MEM_SCRATCH));
     SF_GOTO(done, st, sf_mem_alloc(&text, (size_t)n + 8, LINE, SF_MEM_SCRATCH));
-    SF_GOTO(done, st, write_text(&f, bytes, skip, n, text));
+    SF_GOTO(done, st, write_text(&f, bytes, array, n, text));
 done:
     sf_mem_free(text);
     sf_mem_free(f.block);
@@ -164,9 +153,9 @@ done:
 
 typedef struct {
     int64_t bytes;
-    sf_span *skip;
+    sf_sealed *array;
     int64_t n;
-    char part[65], full[65];
+    char rest[65];
 } seal;
 
 static sf_status no_seal(const char *path)
@@ -207,21 +196,21 @@ static bool hash_word(const char **p, char out[65])
     return true;
 }
 
-static bool parse_lines(seal *s, const char *p, int64_t max_spans)
+static bool parse_lines(seal *s, const char *p, int64_t most)
 {
     if (!word(&p, "segfleet-trailer 1\nbytes ")) return false;
     if (number(&p) != s->bytes || !word(&p, "\n")) return false;
-    while (word(&p, "skip ")) {
-        if (s->n == max_spans) return false;
-        sf_span *k = &s->skip[s->n++];
+    while (word(&p, "array ")) {
+        if (s->n == most) return false;
+        sf_sealed *k = &s->array[s->n++];
         k->offset = number(&p);
         if (k->offset < 0 || !word(&p, " ")) return false;
         k->bytes = number(&p);
-        if (k->bytes < 0 || !word(&p, "\n")) return false;
+        if (k->bytes < 0 || !word(&p, " ") || !hash_word(&p, k->sha256) || !word(&p, "\n"))
+            return false;
     }
-    return word(&p, "part ") && hash_word(&p, s->part) && word(&p, "\nfull ") &&
-           hash_word(&p, s->full) && word(&p, "\n") && *p == '\0' &&
-           spans_fit(s->skip, s->n, s->bytes);
+    return word(&p, "rest ") && hash_word(&p, s->rest) && word(&p, "\n") && *p == '\0' &&
+           arrays_fit(s->array, s->n, s->bytes);
 }
 
 /* The fixed last line: where the others are and their hash. */
@@ -257,28 +246,47 @@ static sf_status read_seal(seal *s, char **text, int fd, const char *path)
     sf_sha256_add(&h, *text, (size_t)length);
     sf_sha256_end(&h, have);
     if (strcmp(have, want) != 0) return no_seal(path);
-    const int64_t most = length / 8 + 1; /* "skip 0 0" and a newline is the shortest line */
-    SF_TRY(sf_mem_alloc(&s->skip, (size_t)most, sizeof *s->skip, SF_MEM_SCRATCH));
+    const int64_t most = length / 64; /* every line of an array has a hash */
+    SF_TRY(sf_mem_alloc(&s->array, (size_t)most, sizeof *s->array, SF_MEM_SCRATCH));
     if (!parse_lines(s, *text, most)) return no_seal(path);
+    return SF_OK;
+}
+
+static sf_status check_hash(const char *have, const char *want, const char *path)
+{
+    SF_CHECK(strcmp(have, want) == 0, SF_EDATA,
+             "%s: damaged: its SHA-256 is not the one it was written with; make it again", path);
+    return SF_OK;
+}
+
+static sf_status check_hashes(const source *f, const seal *s, bool full)
+{
+    char have[65];
+    SF_TRY(hash_rest(f, s->bytes, s->array, s->n, have));
+    SF_TRY(check_hash(have, s->rest, f->path));
+    for (int64_t i = 0; full && i < s->n; i++) {
+        sf_sha256 h;
+        sf_sha256_begin(&h);
+        SF_TRY(add_range(f, s->array[i].offset, s->array[i].offset + s->array[i].bytes, &h));
+        sf_sha256_end(&h, have);
+        SF_TRY(check_hash(have, s->array[i].sha256, f->path));
+    }
     return SF_OK;
 }
 
 sf_status sf_trailer_verify(int fd, const char *path, bool full, int64_t *bytes)
 {
     source f = { .fd = fd, .path = path };
-    seal s = { .skip = NULL };
-    char *text = NULL, have[65] = "";
+    seal s = { .array = NULL };
+    char *text = NULL;
     sf_status st = SF_OK;
     SF_GOTO(done, st, read_seal(&s, &text, fd, path));
     SF_GOTO(done, st, sf_mem_alloc(&f.block, BLOCK, 1, SF_MEM_SCRATCH));
-    SF_GOTO(done, st, hash_file(&f, s.bytes, s.skip, s.n, full ? NULL : have, full ? have : NULL));
-    SF_CHECK_GOTO(done, st, strcmp(have, full ? s.full : s.part) == 0, SF_EDATA,
-                  "%s: damaged: its SHA-256 is not the one it was written with; make it again",
-                  path);
+    SF_GOTO(done, st, check_hashes(&f, &s, full));
     *bytes = s.bytes;
 done:
     sf_mem_free(f.block);
-    sf_mem_free(s.skip);
+    sf_mem_free(s.array);
     sf_mem_free(text);
     return st;
 }

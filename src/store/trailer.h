@@ -2,32 +2,35 @@
  * ignores.
  *
  *      segfleet-trailer 1
- *      bytes N                    length of the HDF5 part
- *      skip OFFSET SIZE           zero or more, ascending: large arrays
- *      part SHA256                of the N bytes without the skipped ones
- *      full SHA256                of all N bytes (head -c N FILE | sha256sum)
- *      segfleet-end N T SHA256    128 bytes: T = length of the lines above, their hash; blanks;
- * newline
+ *      bytes N                      length of the HDF5 part
+ *      array OFFSET SIZE SHA256     zero or more, ascending: large arrays, each with the hash of
+ * its bytes rest SHA256                  of the N bytes without these arrays segfleet-end N T
+ * SHA256      128 bytes: T = length of the lines above, their hash; blanks; newline
  *
  *  A reader checks the seal before it lets HDF5 parse a single byte, so that a truncated, damaged
- * or foreign file is one clear error and never reaches the library. `part` makes that cheap for
- * containers of many GiB; `full` is for --check. The hashes tell of damage; they do not protect
- * against somebody who forges a whole file. Not collective. */
+ * or foreign file is one clear error and never reaches the library. That costs little even for
+ * containers of many GiB, because the arrays have hashes of their own: their writers make them from
+ * memory, in parallel, and readers check them on request. Without arrays: head -c N FILE |
+ * sha256sum. The hashes tell of damage; they do not protect against somebody who forges a whole
+ * file. Not collective. */
 #ifndef SF_STORE_TRAILER_H
 #define SF_STORE_TRAILER_H
 #include "base/error.h"
 #include <stdbool.h>
 #include <stdint.h>
 
+/** A large array: where its bytes lie and their SHA-256 (64 hexadecimal digits). */
 typedef struct {
     int64_t offset, bytes;
-} sf_span;
+    char sha256[65];
+} sf_sealed;
 
-/** Append the seal to a closed HDF5 file. `skip` is sorted in place; overlapping or outside:
- * SF_EINTERNAL. */
-sf_status sf_trailer_append(const char *path, sf_span *skip, int64_t n);
-/** Check the file behind `fd`. *bytes = N. SF_EDATA: no seal (foreign or truncated), or a hash
- * differs (damaged). */
+/** Append the seal to a closed HDF5 file. `array` is sorted in place; its hashes are taken as they
+ * are. Overlapping or outside the file: SF_EINTERNAL; SF_EIO names the file. */
+sf_status sf_trailer_append(const char *path, sf_sealed *array, int64_t n);
+/** Check the file behind `fd`; the bytes of the arrays only when `full`. *bytes = N. SF_EDATA: no
+ * seal (foreign or truncated), or a hash differs (damaged); SF_EIO: cannot be read. All name
+ * `path`. */
 sf_status sf_trailer_verify(int fd, const char *path, bool full, int64_t *bytes);
 
 #endif

@@ -84,10 +84,24 @@ static void test_failures(sf_comm *world, const char *dir, const char *path)
     CHECK(strstr(sf_error_text(), "/nonexistent/folder/x.h5") != NULL);
 }
 
+/* The last rank dies between two rounds; the caller looks for what is left. */
+static int die(const char *path)
+{
+    sf_cases_writer *w;
+    sf_comm *world = sf_comm_world();
+    sf_prepared *p = tst_make_case(sf_comm_rank(world));
+    CHECK_OK(sf_cases_create(&w, world, path, NULL));
+    CHECK_OK(sf_cases_add_round(w, p));
+    if (sf_comm_rank(world) == sf_comm_size(world) - 1) _exit(9);
+    (void)sf_cases_add_round(w, NULL);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     char dir[SF_PATH_MAX] = "", fail_dir[SF_PATH_MAX], path[SF_PATH_MAX], alone[SF_PATH_MAX];
     CHECK_OK(sf_mpi_start(&argc, &argv));
+    if (argc == 2) return die(argv[1]);
     sf_comm *world = sf_comm_world();
     if (sf_comm_rank(world) == 0) CHECK_OK(sf_path_format(dir, "%s", tst_tmp_dir()));
     CHECK_OK(sf_comm_bcast(world, dir, sizeof dir, 0));
