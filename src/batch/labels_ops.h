@@ -1,5 +1,6 @@
-/** Row 9 to 11 of nnunet-training.md 6.1: mirroring, masking, label -1; and the cascade's rows 12
- * to 14. Volumes are [n0][n1][n2]. Pure; thread-safe on different volumes; not collective. */
+/** Rows 9 to 11 of nnunet-training.md 6.1: mirroring, masking, label -1.
+ *  Volumes are [n0][n1][n2] with axis 2 contiguous. Everything works in place and cannot fail.
+ *  Thread-safe on different volumes. Not collective. */
 #ifndef SF_BATCH_LABELS_OPS_H
 #define SF_BATCH_LABELS_OPS_H
 #include "base/error.h"
