@@ -57,8 +57,9 @@ sf_status sf_file_size(int64_t *bytes, const char *file)
 sf_status sf_image_reserve(sf_image *img, const char *file, int64_t bytes_per_voxel,
                            int64_t file_bytes, int64_t ratio)
 {
-    const double need =
-        (double)sf_geometry_voxels(&img->geo) * img->channels * (double)bytes_per_voxel;
+    /* in double: the sizes are still unchecked, and their product may overflow an integer */
+    const double need = (double)img->geo.shape[0] * (double)img->geo.shape[1] *
+                        (double)img->geo.shape[2] * img->channels * (double)bytes_per_voxel;
     const double have = ((double)file_bytes + (ratio > 1 ? 64.0 : 0.0)) * (double)ratio;
     SF_CHECK(need <= have, SF_EDATA,
              "%s: the header promises %lld x %lld x %lld voxels in %d channel(s), %.0f bytes, but "

@@ -11,8 +11,12 @@
 #include <string.h>
 #include <tiffio.h>
 
+/* No packing that we read expands more: LZW, the strongest on empty images, reaches about 2700. */
+enum { RATIO = 4096 };
+
 typedef struct {
     const char *name;
+    int64_t file_bytes;
     TIFF *tif;
     TIFFOpenOptions *options;
     char reason[160]; /* libtiff's last error text */
@@ -203,8 +207,9 @@ static sf_status read_tiles(tiff_work *w, const page_target *t, int planes, int 
     uint32_t tw = 0, th = 0;
     TIFFGetField(w->tif, TIFFTAG_TILEWIDTH, &tw);
     TIFFGetField(w->tif, TIFFTAG_TILELENGTH, &th);
+    if (tw == 0 || th == 0 || tw > 1 << 20 || th > 1 << 20) return broken(w);
     const int64_t size = (int64_t)tw * th * per_pixel * (w->bits / 8);
-    if (tw == 0 || th == 0 || (int64_t)TIFFTileSize64(w->tif) != size || size > INT32_MAX)
+    if ((int64_t)TIFFTileSize64(w->tif) != size || size > RATIO * (w->file_bytes + 64))
         return broken(w);
     SF_TRY(sf_mem_alloc(&w->block, (size_t)size, 1, SF_MEM_SCRATCH));
     for (int c = 0; c < planes; c++)
@@ -271,7 +276,7 @@ static sf_status read_all_pages(sf_image *img, tiff_work *w)
     const int64_t plane = (int64_t)w->width * w->height;
     for (int64_t p = 0; p < w->pages; p++) {
         const page_target t = { img->data + p * plane, plane };
-        if (!TIFFSetDirectory(w->tif, (tdir_t)p)) return broken(w);
+        if (p > 0 && !TIFFReadDirectory(w->tif)) return broken(w);
         SF_TRY(read_tags(w, false));
         SF_TRY(read_page(w, &t));
     }
@@ -281,14 +286,12 @@ static sf_status read_all_pages(sf_image *img, tiff_work *w)
 sf_status sf_tiff_read(sf_image *img, const char *file, unsigned flags)
 {
     tiff_work w = { .name = file };
-    int64_t file_bytes = 0;
     sf_status st = SF_OK;
-    SF_TRY(sf_file_size(&file_bytes, file));
+    SF_TRY(sf_file_size(&w.file_bytes, file));
     SF_GOTO(done, st, open_tiff(&w, file, "r"));
     SF_GOTO(done, st, read_geometry(img, &w, flags));
     if (flags & SF_READ_HEADER) goto done;
-    /* LZW, the strongest of the common packings on empty images, reaches about 2700 */
-    SF_GOTO(done, st, sf_image_reserve(img, file, w.bits / 8, file_bytes, 4096));
+    SF_GOTO(done, st, sf_image_reserve(img, file, w.bits / 8, w.file_bytes, RATIO));
     SF_GOTO(done, st, read_all_pages(img, &w));
 done:
     close_tiff(&w);
