@@ -27,6 +27,7 @@ static sf_status read_channels(sf_dataset *d, const char *where)
     const char *key;
     json_t *v;
     int at = 0;
+    bool in_order = true;
     if (!names) names = json_object_get(d->json, "modality"); /* nnU-Net v1's word */
     SF_CHECK(json_is_object(names) && json_object_size(names) > 0 &&
                  json_object_size(names) <= MAX_CHANNELS,
@@ -44,11 +45,12 @@ static sf_status read_channels(sf_dataset *d, const char *where)
                  "%s: \"channel_names\": \"%s\" should be one of 0 to %d, each once, with a "
                  "name",
                  where, key, d->n_channels - 1);
-        if (c != at++)
-            sf_log(SF_LOG_WARN, "dataset",
-                   "channel_names are not in numeric order; sorted, file=%s", where);
+        in_order = in_order && c == at++;
         SF_TRY(sf_mem_strdup(&d->channel_names[c], json_string_value(v)));
     }
+    if (!in_order)
+        sf_log(SF_LOG_WARN, "dataset", "channel_names are not in numeric order; sorted, file=%s",
+               where);
     return SF_OK;
 }
 

@@ -14,9 +14,9 @@ static void compare_channel(const sf_intensity *a, const sf_intensity *b, const 
 {
     const double s = b->std;
     const double moment = fmax(fabs(a->mean - b->mean), fabs(a->std - b->std)) / s;
-    const double part =
-        fmax(fabs(a->median - b->median),
-             fmax(fabs(a->p00_5 - b->p00_5), fabs(a->p99_5 - b->p99_5))) / s;
+    const double part = fmax(fabs(a->median - b->median),
+                             fmax(fabs(a->p00_5 - b->p00_5), fabs(a->p99_5 - b->p99_5))) /
+                        s;
     worst_moment = fmax(worst_moment, moment);
     worst_percentile = fmax(worst_percentile, part);
     if (a->min != b->min || a->max != b->max)

@@ -43,9 +43,9 @@ static json_t *hand_made_dataset(int cases, int channels, const char *channel, i
                      "numTraining", cases, "file_ending", ".nii.gz");
 }
 
-void tst_describe_cases(tst_description *d, const char *name, int cases, const double (*spacings)[3],
-                        int n_sp, const int64_t (*shapes)[3], int n_sh, int channels,
-                        const char *channel, int labels)
+void tst_describe_cases(tst_description *d, const char *name, int cases,
+                        const double (*spacings)[3], int n_sp, const int64_t (*shapes)[3], int n_sh,
+                        int channels, const char *channel, int labels)
 {
     static const sf_intensity any = { 2000, 100, 95, -1000, -50, 300, 50 };
     json_t *dataset = hand_made_dataset(cases, channels, channel, labels);
@@ -59,8 +59,8 @@ void tst_describe_cases(tst_description *d, const char *name, int cases, const d
         snprintf(key, sizeof key, "%d", c);
         json_object_set_new(in, key, sf_intensity_json(&any));
     }
-    json_t *fp = json_pack("{s:o, s:f, s:o, s:o}", "foreground_intensity_properties_per_channel", in,
-                           "median_relative_size_after_cropping", 1.0, "shapes_after_crop", sh,
+    json_t *fp = json_pack("{s:o, s:f, s:o, s:o}", "foreground_intensity_properties_per_channel",
+                           in, "median_relative_size_after_cropping", 1.0, "shapes_after_crop", sh,
                            "spacings", sp);
     tst_describe(d, name, dataset, fp);
     json_decref(dataset);
@@ -107,9 +107,9 @@ void tst_same_json(const json_t *got, const json_t *want, const char *extra, con
         snprintf(place, sizeof place, "%.400s.%.80s", where, key);
         tst_same_json(json_object_get(got, key), v, NULL, place);
     }
-    json_object_foreach((json_t *)got, key, v)
-        if (!json_object_get(want, key) && !(extra && strcmp(key, extra) == 0))
-            fail_msg("%s: unexpected key %s", where, key);
+    json_object_foreach((json_t *)got, key,
+                        v) if (!json_object_get(want, key) && !(extra && strcmp(key, extra) == 0))
+        fail_msg("%s: unexpected key %s", where, key);
 }
 
 sf_plans *tst_plan(const tst_description *d, const char *recipe, const sf_planner_options *o)

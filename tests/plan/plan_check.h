@@ -16,9 +16,9 @@ void tst_describe(tst_description *d, const char *name, json_t *dataset, json_t 
 void tst_undescribe(tst_description *d);
 
 /** A description by hand: every case i has spacings[i % n_sp], shapes[i % n_sh]. */
-void tst_describe_cases(tst_description *d, const char *name, int cases, const double (*spacings)[3],
-                        int n_sp, const int64_t (*shapes)[3], int n_sh, int channels,
-                        const char *channel, int labels);
+void tst_describe_cases(tst_description *d, const char *name, int cases,
+                        const double (*spacings)[3], int n_sp, const int64_t (*shapes)[3], int n_sh,
+                        int channels, const char *channel, int labels);
 
 /** got must hold what want holds: same kinds, equal integers, strings, booleans and array lengths,
  *  reals within 1e-9 relative, same keys but for `extra` (may be NULL) at the top. Fails the test

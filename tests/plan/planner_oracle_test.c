@@ -54,7 +54,8 @@ static void compare_file(const char *folder, const char *file, const sf_recipe *
         size_t k = 0;
         if (strncmp(entry, "v1_", 3) == 0) continue; /* explained in docs/recipes.md */
         while (k < sizeof planners / sizeof *planners && strcmp(planners[k].entry, entry) != 0) k++;
-        if (k == sizeof planners / sizeof *planners) fail_msg("%s: unknown planner %s", file, entry);
+        if (k == sizeof planners / sizeof *planners)
+            fail_msg("%s: unknown planner %s", file, entry);
         compare_entry(&d, r, want, (int)k);
     }
     tst_undescribe(&d);
@@ -111,7 +112,8 @@ static void check_estimate(const json_t *row)
     tst_ok(sf_json_get_int(&classes, row, "classes", name));
     tst_ok(sf_json_get_int(&want, row, "feature_map_size", name));
     const double got = sf_budget_estimate(&c->arch, c->patch, (int)classes);
-    if (got != (double)want) fail_msg("%s %s: %.0f, want %lld", name, c->name, got, (long long)want);
+    if (got != (double)want)
+        fail_msg("%s %s: %.0f, want %lld", name, c->name, got, (long long)want);
     n_estimates++;
     sf_plans_destroy(&p);
     json_decref(file);

@@ -176,7 +176,9 @@ static void fractional_median_and_percentile(void **state)
 {
     static const double one[1][3] = { { 1, 1, 1 } };
     static const int64_t two[2][3] = { { 40, 50, 35 }, { 41, 51, 36 } };
-    static const double mixed[5][3] = { { 8, 1, 1 }, { 8, 1, 1 }, { 8, 1, 1 }, { 8, 1, 1 }, { 1, 1, 1 } };
+    static const double mixed[5][3] = {
+        { 8, 1, 1 }, { 8, 1, 1 }, { 8, 1, 1 }, { 8, 1, 1 }, { 1, 1, 1 }
+    };
     static const int64_t slab[1][3] = { { 10, 300, 300 } };
     tst_description d;
     (void)state;

@@ -1,4 +1,5 @@
-/** Splits: the vectors of nnunet-planning.md 10.6 and oracle/facts.json; few cases, groups, files. */
+/** Splits: the vectors of nnunet-planning.md 10.6 and oracle/facts.json; few cases, groups, files.
+ */
 #include "base/mem.h"
 #include "base/path.h"
 #include "plan/splits.h"
@@ -171,8 +172,9 @@ static void files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(vectors),   cmocka_unit_test(oracle), cmocka_unit_test(few_cases),
-        cmocka_unit_test(groups_stay_together), cmocka_unit_test(files),
+        cmocka_unit_test(vectors),   cmocka_unit_test(oracle),
+        cmocka_unit_test(few_cases), cmocka_unit_test(groups_stay_together),
+        cmocka_unit_test(files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
