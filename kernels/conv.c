@@ -1,4 +1,5 @@
 #include "kernels/conv.h"
+#include "kernels/x86/direct.h"
 #include <inttypes.h>
 
 static bool positive(sf_shape s) { return s.n > 0 && s.c > 0 && s.d > 0 && s.h > 0 && s.w > 0; }
@@ -34,4 +35,9 @@ double sf_conv_macs(const sf_conv *c)
            c->kernel[0] * c->kernel[1] * c->kernel[2];
 }
 
-const sf_conv_impl *const sf_conv_impls[] = { &sf_conv_gemm, &sf_conv_ref, NULL };
+const sf_conv_impl *const sf_conv_impls[] = {
+#ifdef SEGFLEET_HAVE_X86
+    &sf_conv_direct_avx512, &sf_conv_direct_avx2,
+#endif
+    &sf_conv_gemm, &sf_conv_ref, NULL
+};

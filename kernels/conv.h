@@ -14,6 +14,7 @@ typedef struct {
     sf_shape in, out;
     int kernel[3], stride[3]; /* z,y,x */
     sf_dtype dtype;
+    bool exact; /* only variants that sum the products themselves (--conv exact): no Winograd */
 } sf_conv;
 
 /** Fill `out` from the input shape. SF_EINVAL for a kernel or stride outside the contract. */
@@ -60,6 +61,9 @@ typedef struct {
 } sf_conv_impl;
 
 extern const sf_conv_impl sf_conv_ref, sf_conv_gemm;
+#ifdef SEGFLEET_HAVE_X86
+extern const sf_conv_impl sf_conv_wino_avx512, sf_conv_wino_avx2;
+#endif
 extern const sf_conv_impl *const sf_conv_impls[]; /* best first, NULL-terminated */
 
 /** Multiply-adds of one forward pass. */

@@ -1,4 +1,5 @@
 #include "kernels/convt.h"
+#include "kernels/x86/direct.h"
 #include <inttypes.h>
 
 sf_status sf_convt_make(sf_convt *c, sf_shape in, int64_t out_channels, const int stride[3],
@@ -24,4 +25,9 @@ double sf_convt_macs(const sf_convt *c)
     return (double)c->out.n * (double)c->out.c * (double)sf_voxels(c->out) * (double)c->in.c;
 }
 
-const sf_convt_impl *const sf_convt_impls[] = { &sf_convt_gemm, &sf_convt_ref, NULL };
+const sf_convt_impl *const sf_convt_impls[] = {
+#ifdef SEGFLEET_HAVE_X86
+    &sf_convt_direct_avx512, &sf_convt_direct_avx2,
+#endif
+    &sf_convt_gemm, &sf_convt_ref, NULL
+};

@@ -1,9 +1,11 @@
-/* Winograd convolution, 3 taps per axis (or 1: that axis has tiles of 1), stride 1, float32. Included by wino_avx2.c and
- * wino_avx512.c, which define SF_ISA_NAME, ROWS (tiles per register tile) and COLS (vectors of 16 output channels).
+/* Winograd convolution, 3 taps per axis (or 1: that axis has tiles of 1), stride 1, float32.
+ * Included by wino_avx2.c and wino_avx512.c, which define SF_ISA_NAME, ROWS (tiles per register
+ * tile) and COLS (vectors of 16 output channels).
  *
- * Work per sample: tiles of m outputs and t = m+2 inputs per axis; V = transformed inputs, U = transformed weights; per
- * coordinate one small matrix product; back-transform. All tile grids are anchored to the whole volume, every sum runs in
- * one order that depends on the shape alone: the same bits for any number of threads. conv-study sections 5.2 and 7. */
+ * Work per sample: tiles of m outputs and t = m+2 inputs per axis; V = transformed inputs, U =
+ * transformed weights; per coordinate one small matrix product; back-transform. All tile grids are
+ * anchored to the whole volume, every sum runs in one order that depends on the shape alone: the
+ * same bits for any number of threads. conv-study sections 5.2 and 7. */
 #include "base/error.h"
 #include "kernels/conv.h"
 #include "kernels/cpu.h"
@@ -14,7 +16,8 @@
 
 typedef float v16 __attribute__((vector_size(64)));
 typedef int32_t i16 __attribute__((vector_size(64)));
-typedef float v16u __attribute__((vector_size(64), aligned(4))); /* the same in memory of any alignment */
+typedef float v16u
+    __attribute__((vector_size(64), aligned(4))); /* the same in memory of any alignment */
 
 enum { MAX_COORDS = 216, CG = 16 * COLS, MAX_INPUTS = 8, LEAF_TILES = 256 };
 
@@ -52,31 +55,32 @@ static void make_geo(wino_geo *g, const sf_conv *c, bool swap)
 }
 
 /* Floats of the parts of the workspace; every part starts on a cache line. */
-static size_t u_size(const wino_geo *g) { return (size_t)(g->coords * g->ci * g->co); }
-static size_t v_size(const wino_geo *g, int64_t tiles) { return (size_t)(g->coords * (g->ci * tiles + 32)); }
+static int64_t u_pitch(const wino_geo *g)
+{
+    return g->ci * CG + 32;
+} /* no multiple of 4 KiB between coordinates */
+static size_t u_size(const wino_geo *g) { return (size_t)(g->coords * u_pitch(g) * (g->co / CG)); }
+enum { DU_PITCH = 16 * CG + 16 };
+static size_t du_size(const wino_geo *g) { return (size_t)(g->coords * DU_PITCH); }
+static size_t v_size(const wino_geo *g, int64_t tiles)
+{
+    return (size_t)(g->coords * (g->ci * tiles + 32));
+}
 static size_t thread_size(const wino_geo *g)
 {
-    return v_size(g, g->block) + (size_t)(g->coords * g->block * CG) + (size_t)(2 * MAX_COORDS * 16);
+    return v_size(g, g->block) + (size_t)(g->coords * g->block * CG) +
+           (size_t)(2 * MAX_COORDS * 16);
 }
-static int64_t leaf_tiles(const wino_geo *g) { return g->tiles < LEAF_TILES ? g->tiles : LEAF_TILES; }
+static int64_t leaf_tiles(const wino_geo *g)
+{
+    return g->tiles < LEAF_TILES ? g->tiles : LEAF_TILES;
+}
 static size_t wgrad_size(const wino_geo *g, int threads)
 {
     const int64_t n = leaf_tiles(g);
-    const size_t du = g->tiles > LEAF_TILES ? u_size(g) : 0;
+    const size_t du = g->tiles > LEAF_TILES ? du_size(g) * (size_t)(g->ci / 16 * (g->co / CG)) : 0;
     return v_size(g, n) + (size_t)(g->coords * (g->co * n + 32)) + du +
-           (size_t)threads * (size_t)(g->coords * 16 * CG + 2 * MAX_COORDS * 16);
-}
-
-static size_t scratch(const sf_conv *c, int threads)
-{
-    wino_geo f, b;
-    make_geo(&f, c, false);
-    make_geo(&b, c, true);
-    size_t n = u_size(&f) + (size_t)threads * thread_size(&f);
-    const size_t back = u_size(&b) + (size_t)threads * thread_size(&b), grad = wgrad_size(&f, threads);
-    if (back > n) n = back;
-    if (grad > n) n = grad;
-    return n * sizeof(float) + sf_conv_gemm.scratch(c, threads) + 64;
+           (size_t)threads * (du_size(g) + 2 * MAX_COORDS * 16);
 }
 
 static bool accepts(const sf_conv *c)
@@ -86,10 +90,12 @@ static bool accepts(const sf_conv *c)
         if (c->stride[a] != 1) return false;
         any = any || c->kernel[a] == 3;
     }
-    return any && c->dtype == SF_F32 && c->in.c >= 16 && c->out.c >= 16 && c->out.h * c->out.w >= 4;
+    return any && !c->exact && c->dtype == SF_F32 && c->in.c >= 16 && c->out.c >= 16 &&
+           c->out.h * c->out.w >= 4;
 }
 
-/* The vector path wants whole volumes and channel blocks that are multiples of 16; anything else is left to sgemm. */
+/* The vector path wants whole volumes and channel blocks that are multiples of 16; anything else is
+ * left to sgemm. */
 static bool whole(const sf_view *v)
 {
     for (int a = 0; a < 3; a++) {
@@ -113,7 +119,8 @@ static void tile_origin(const wino_geo *g, int64_t tile, int64_t o[3])
     o[0] = tile / g->grid[2] / g->grid[1] * g->m[0];
 }
 
-/* --- loading ------------------------------------------------------------------------------------ */
+/* --- loading ------------------------------------------------------------------------------------
+ */
 
 typedef struct {
     const float *data; /* channel block of sample n */
@@ -146,9 +153,10 @@ static inline v16 load(const source *s, const float *p)
     return (v16)(((i16)t & pos) | ((i16)low & ~pos));
 }
 
-/* A tile's window of `size` points per axis from `from`, zero outside [lo, hi) and the volume, `pitch` vectors per axis. */
-static inline void gather(const wino_geo *g, const source *s, const int64_t from[3], const int size[3], int64_t lo, int64_t hi,
-                          int axis, v16 *d)
+/* A tile's window of `size` points per axis from `from`, zero outside [lo, hi) and the volume,
+ * `pitch` vectors per axis. */
+static inline void gather(const wino_geo *g, const source *s, const int64_t from[3],
+                          const int size[3], int64_t lo, int64_t hi, int axis, v16 *d)
 {
     int64_t begin[3], end[3];
     for (int a = 0; a < 3; a++) {
@@ -170,7 +178,8 @@ static inline void gather(const wino_geo *g, const source *s, const int64_t from
 }
 
 /* V[coordinate][channel block][tile][16] of `count` tiles from tile `first`, one channel block. */
-static void fill_v(const wino_geo *g, const source *s, int64_t first, int64_t count, int64_t block, float *v, v16 *cube)
+static void fill_v(const wino_geo *g, const source *s, int64_t first, int64_t count, int64_t block,
+                   float *v, v16 *cube)
 {
     const int64_t pitch = g->ci * count + 32;
     for (int64_t i = 0; i < count; i++) {
@@ -184,38 +193,47 @@ static void fill_v(const wino_geo *g, const source *s, int64_t first, int64_t co
     }
 }
 
-/* --- weights ------------------------------------------------------------------------------------ */
+/* --- weights ------------------------------------------------------------------------------------
+ */
 
-/* U[group of CG outputs][coordinate][input][CG]. `swap`: gradient of the input = the same convolution with the taps
- * reversed and the roles of the channels exchanged. One call per (group, input). */
-static void fill_u(const wino_geo *g, const sf_conv *c, const float *w, bool swap, int64_t group, int64_t in, float *u, v16 *cube)
+/* CG outputs of one input, `pitch` floats between coordinates. `swap`: gradient of the input = the
+ * same convolution with the taps reversed and the roles of the channels exchanged. */
+static void fill_u(const wino_geo *g, const sf_conv *c, const float *w, bool swap, int64_t group,
+                   int64_t in, float *to, int64_t pitch, v16 *cube)
 {
     const int taps[3] = { c->kernel[0], c->kernel[1], c->kernel[2] };
     const int count = taps[0] * taps[1] * taps[2];
     const int64_t ni = swap ? c->out.c : c->in.c, no = swap ? c->in.c : c->out.c;
-    float *to = u + group * g->coords * g->ci * CG + in * CG;
     for (int64_t col = 0; col < COLS; col++) {
+        float *taps_of = (float *)cube;
         memset(cube, 0, sizeof(v16) * (size_t)g->coords);
         for (int lane = 0; lane < 16; lane++) {
             const int64_t out = group * CG + col * 16 + lane;
             if (in >= ni || out >= no) continue;
             const float *k = w + (swap ? in * c->in.c + out : out * c->in.c + in) * count;
             for (int i = 0; i < count; i++) {
-                const int from = swap ? count - 1 - i : i, x = i % taps[2], y = i / taps[2] % taps[1], z = i / taps[2] / taps[1];
-                cube[(z * g->t[1] + y) * g->t[2] + x][lane] = k[from];
+                const int from = swap ? count - 1 - i : i, x = i % taps[2],
+                          y = i / taps[2] % taps[1], z = i / taps[2] / taps[1];
+                taps_of[((z * g->t[1] + y) * g->t[2] + x) * 16 + lane] = k[from];
             }
         }
         weight_transform(cube, g);
-        for (int i = 0; i < g->coords; i++) *(v16u *)(to + i * g->ci * CG + col * 16) = cube[i];
+        for (int i = 0; i < g->coords; i++) *(v16u *)(to + i * pitch + col * 16) = cube[i];
     }
 }
 
-/* --- products ----------------------------------------------------------------------------------- */
+/* --- products -----------------------------------------------------------------------------------
+ */
 
-/* M[rows][CG] = V[rows x ci] * U[ci x CG]; V is [ci/16][tiles][16]. */
-static inline __attribute__((always_inline)) void product(int rows, int64_t ci, int64_t tiles, const float *v, const float *u, float *m)
+/* M[rows][CG] (+)= V[rows x ci] * U[ci x CG]; V is [ci/16][tiles][16]. */
+static inline __attribute__((always_inline)) void
+product(int rows, int64_t ci, int64_t tiles, const float *v, const float *u, bool add, float *m)
 {
-    v16 acc[ROWS][COLS] = { 0 };
+    v16 acc[ROWS][COLS];
+    for (int r = 0; r < rows; r++) {
+        for (int j = 0; j < COLS; j++)
+            acc[r][j] = add ? *(const v16u *)(m + r * CG + j * 16) : (v16){ 0 };
+    }
     for (int64_t b = 0; b < ci / 16; b++) {
         const float *row = v + b * tiles * 16;
         for (int k = 0; k < 16; k++, u += CG) {
@@ -232,20 +250,19 @@ static inline __attribute__((always_inline)) void product(int rows, int64_t ci, 
     }
 }
 
-static void product_tail(int rows, int64_t ci, int64_t tiles, const float *v, const float *u, float *m)
-{
-    for (int r = 0; r < rows; r++) product(1, ci, tiles, v + r * 16, u, m + r * CG);
-}
-
-static void product_tiles(int64_t count, int64_t ci, const float *v, const float *u, float *m)
+/* `count` rows of M from tiles that lie `tiles` apart between channel blocks. */
+static void product_tiles(int64_t count, int64_t tiles, int64_t ci, const float *v, const float *u,
+                          bool add, float *m)
 {
     int64_t r = 0;
-    for (; r + ROWS <= count; r += ROWS) product(ROWS, ci, count, v + r * 16, u, m + r * CG);
-    for (; r + ROWS / 3 <= count; r += ROWS / 3) product(ROWS / 3, ci, count, v + r * 16, u, m + r * CG);
-    product_tail((int)(count - r), ci, count, v + r * 16, u, m + r * CG);
+    for (; r + ROWS <= count; r += ROWS) product(ROWS, ci, tiles, v + r * 16, u, add, m + r * CG);
+    for (; r + ROWS / 3 <= count; r += ROWS / 3)
+        product(ROWS / 3, ci, tiles, v + r * 16, u, add, m + r * CG);
+    for (; r < count; r++) product(1, ci, tiles, v + r * 16, u, add, m + r * CG);
 }
 
-/* --- storing ------------------------------------------------------------------------------------ */
+/* --- storing ------------------------------------------------------------------------------------
+ */
 
 typedef struct {
     const sf_view *view;
@@ -256,7 +273,8 @@ typedef struct {
 } target;
 
 /* The outputs of one tile, 16 channels from `channel`, into the view that holds them. */
-static void store_tile(const wino_geo *g, const target *t, int64_t n, int64_t tile, int64_t channel, const v16 *cube)
+static void store_tile(const wino_geo *g, const target *t, int64_t n, int64_t tile, int64_t channel,
+                       const v16 *cube)
 {
     int64_t first = 0, o[3];
     int i = 0;
@@ -267,7 +285,8 @@ static void store_tile(const wino_geo *g, const target *t, int64_t n, int64_t ti
     tile_origin(g, tile, o);
     float *base = (float *)y->data + n * y->stride_n + (channel - first) / 16 * y->stride_c;
     v16 bias = { 0 };
-    for (int lane = 0; t->bias && lane < 16 && channel + lane < t->channels; lane++) bias[lane] = t->bias[channel + lane];
+    for (int lane = 0; t->bias && lane < 16 && channel + lane < t->channels; lane++)
+        bias[lane] = t->bias[channel + lane];
     for (int z = 0; z < g->m[0] && o[0] + z < g->extent[0]; z++) {
         for (int yy = 0; yy < g->m[1] && o[1] + yy < g->extent[1]; yy++) {
             float *p = base + (o[0] + z) * y->stride_d + (o[1] + yy) * y->stride_h + o[2] * 16;
@@ -279,7 +298,8 @@ static void store_tile(const wino_geo *g, const target *t, int64_t n, int64_t ti
     }
 }
 
-/* --- forward and gradient of the input ---------------------------------------------------------- */
+/* --- forward and gradient of the input ----------------------------------------------------------
+ */
 
 typedef struct {
     wino_geo g;
@@ -302,22 +322,100 @@ static void load_block(const pass *p, int64_t n, int64_t first, int64_t count, f
     }
 }
 
+/* Back-transform of one tile and 16 outputs; m = its row in M[coordinate][count][CG]. */
+static void store_product(const pass *p, int64_t n, int64_t tile, int64_t group, int64_t col,
+                          const float *m, int64_t count, v16 *cube)
+{
+    for (int k = 0; k < p->g.coords; k++) cube[k] = *(const v16u *)(m + k * count * CG + col * 16);
+    output_transform(cube, &p->g);
+    store_tile(&p->g, &p->to, n, tile, group * CG + col * 16, cube);
+}
+
 static void run_block(const pass *p, int64_t n, int64_t first, float *work)
 {
     const wino_geo *g = &p->g;
-    const int64_t count = first + g->block <= g->tiles ? g->block : g->tiles - first, pitch = g->ci * count + 32;
+    const int64_t count = first + g->block <= g->tiles ? g->block : g->tiles - first,
+                  pitch = g->ci * count + 32;
     v16 *cube = (v16 *)work;
     float *v = work + 2 * MAX_COORDS * 16, *m = v + v_size(g, g->block);
     load_block(p, n, first, count, v, cube);
     for (int64_t group = 0; group < g->co / CG; group++) {
-        const float *u = p->u + group * g->coords * g->ci * CG;
-        for (int k = 0; k < g->coords; k++) product_tiles(count, g->ci, v + k * pitch, u + k * g->ci * CG, m + k * count * CG);
-        for (int64_t i = 0; i < count * COLS; i++) {
-            const int64_t tile = i / COLS, col = i % COLS;
-            for (int k = 0; k < g->coords; k++) cube[k] = *(const v16u *)(m + (k * count + tile) * CG + col * 16);
-            output_transform(cube, g);
-            store_tile(g, &p->to, n, first + tile, group * CG + col * 16, cube);
+        const float *u = p->u + group * g->coords * u_pitch(g);
+        for (int k = 0; k < g->coords; k++) {
+            product_tiles(count, count, g->ci, v + k * pitch, u + k * u_pitch(g), false,
+                          m + k * count * CG);
         }
+        for (int64_t i = 0; i < count * COLS; i++)
+            store_product(p, n, first + i / COLS, group, i % COLS, m + i / COLS * CG, count, cube);
+    }
+}
+
+/* Few tiles, many channels: U of 16 inputs x CG outputs is made in the cache and used at once for
+ * the tiles of all samples. */
+enum { DEEP_TILES = 48 };
+static bool is_deep(const wino_geo *g, int64_t samples)
+{
+    return samples * g->tiles <= DEEP_TILES && g->ci * g->co >= 96 * 96;
+}
+
+static size_t deep_size(const wino_geo *g, int64_t samples, int threads)
+{
+    const size_t own =
+        du_size(g) + (size_t)(g->coords * samples * g->tiles * CG) + 2 * MAX_COORDS * 16;
+    return (size_t)samples * v_size(g, g->tiles) + (size_t)threads * own;
+}
+
+static void deep_group(const pass *p, const float *weight, bool swap, int64_t group, float *work)
+{
+    const wino_geo *g = &p->g;
+    const int64_t samples = p->c->in.n, tiles = g->tiles, pitch = g->ci * tiles + 32,
+                  rows = samples * tiles;
+    v16 *cube = (v16 *)work;
+    float *u = work + 2 * MAX_COORDS * 16, *m = u + du_size(g);
+    for (int64_t b = 0; b < g->ci / 16; b++) {
+        for (int64_t i = 0; i < 16; i++)
+            fill_u(g, p->c, weight, swap, group, b * 16 + i, u + i * CG, DU_PITCH, cube);
+        for (int k = 0; k < g->coords; k++) {
+            for (int64_t n = 0; n < samples; n++) {
+                const float *v = p->u + (size_t)n * v_size(g, tiles) + k * pitch + b * tiles * 16;
+                product_tiles(tiles, tiles, 16, v, u + k * DU_PITCH, b > 0,
+                              m + (k * rows + n * tiles) * CG);
+            }
+        }
+    }
+    for (int64_t i = 0; i < rows * COLS; i++) {
+        const int64_t row = i / COLS;
+        store_product(p, row / tiles, row % tiles, group, i % COLS, m + row * CG, rows, cube);
+    }
+}
+
+static void deep_channel(const pass *p, int64_t n, int64_t block, float *work)
+{
+    int64_t b = block;
+    int i = 0;
+    while (i + 1 < p->n_in && b >= sf_cpad(p->in[i].x.shape.c) / 16)
+        b -= sf_cpad(p->in[i++].x.shape.c) / 16;
+    source s;
+    open_source(&s, &p->in[i], n, b);
+    fill_v(&p->g, &s, 0, p->g.tiles, block, p->u + (size_t)n * v_size(&p->g, p->g.tiles),
+           (v16 *)work);
+}
+
+static void run_deep(pass *p, const float *weight, bool swap, int threads)
+{
+    const wino_geo *g = &p->g;
+    const int64_t samples = p->c->in.n, blocks = g->ci / 16;
+    const size_t own =
+        du_size(g) + (size_t)(g->coords * samples * g->tiles * CG) + 2 * MAX_COORDS * 16;
+    p->threads = p->u + (size_t)samples * v_size(g, g->tiles);
+#pragma omp parallel num_threads(threads)
+    {
+        float *work = p->threads + (size_t)omp_get_thread_num() * own;
+#pragma omp for schedule(dynamic, 1)
+        for (int64_t i = 0; i < samples * blocks; i++)
+            deep_channel(p, i / blocks, i % blocks, work);
+#pragma omp for schedule(dynamic, 1)
+        for (int64_t i = 0; i < g->co / CG; i++) deep_group(p, weight, swap, i, work);
     }
 }
 
@@ -327,6 +425,10 @@ static void run_pass(pass *p, const float *weight, bool swap, void *space, int t
 {
     const wino_geo *g = &p->g;
     p->u = align64(space);
+    if (is_deep(g, p->c->in.n)) {
+        run_deep(p, weight, swap, threads);
+        return;
+    }
     p->threads = p->u + u_size(g);
     const int64_t groups = g->co / CG, blocks = (g->tiles + g->block - 1) / g->block;
     const int64_t samples = p->c->in.n;
@@ -334,16 +436,43 @@ static void run_pass(pass *p, const float *weight, bool swap, void *space, int t
     {
         float *work = p->threads + (size_t)omp_get_thread_num() * thread_size(g);
 #pragma omp for schedule(static)
-        for (int64_t i = 0; i < groups * g->ci; i++) fill_u(g, p->c, weight, swap, i / g->ci, i % g->ci, p->u, (v16 *)work);
+        for (int64_t i = 0; i < groups * g->ci; i++) {
+            const int64_t group = i / g->ci, in = i % g->ci;
+            fill_u(g, p->c, weight, swap, group, in,
+                   p->u + group * g->coords * u_pitch(g) + in * CG, u_pitch(g), (v16 *)work);
+        }
 #pragma omp for schedule(dynamic, 1)
-        for (int64_t i = 0; i < samples * blocks; i++) run_block(p, i / blocks, i % blocks * g->block, work);
+        for (int64_t i = 0; i < samples * blocks; i++)
+            run_block(p, i / blocks, i % blocks * g->block, work);
     }
+}
+
+static size_t pass_size(const wino_geo *g, int64_t samples, int threads)
+{
+    return is_deep(g, samples) ? deep_size(g, samples, threads)
+                               : u_size(g) + (size_t)threads * thread_size(g);
+}
+
+static size_t scratch(const sf_conv *c, int threads)
+{
+    wino_geo f, b;
+    make_geo(&f, c, false);
+    make_geo(&b, c, true);
+    size_t n = pass_size(&f, c->in.n, threads);
+    const size_t back = pass_size(&b, c->in.n, threads), grad = wgrad_size(&f, threads);
+    if (back > n) n = back;
+    if (grad > n) n = grad;
+    n = n * sizeof(float) + 64;
+    const size_t other = sf_conv_gemm.scratch(c, threads);
+    return n > other ? n : other;
 }
 
 static sf_status forward(const sf_conv *c, const sf_conv_fwd *a, void *space)
 {
     if (!simple_inputs(a->in, a->n_in) || !whole(&a->out)) return sf_conv_gemm.forward(c, a, space);
-    pass p = { .c = c, .in = a->in, .n_in = a->n_in, .to = { &a->out, NULL, 1, a->bias, c->out.c } };
+    pass p = {
+        .c = c, .in = a->in, .n_in = a->n_in, .to = { &a->out, NULL, 1, a->bias, c->out.c }
+    };
     make_geo(&p.g, c, false);
     run_pass(&p, a->weight, false, space, a->threads);
     if (a->stats) sf_norm_stats(&a->out, a->stats, a->threads);
@@ -354,29 +483,34 @@ static sf_status backward_data(const sf_conv *c, const sf_conv_bwd_data *a, void
 {
     const sf_input in = { .x = a->dout };
     bool simple = whole(&a->dout);
-    for (int i = 0; i < a->n_in; i++) simple = simple && whole(&a->din[i]) && (i + 1 == a->n_in || a->din[i].shape.c % 16 == 0);
+    for (int i = 0; i < a->n_in; i++)
+        simple = simple && whole(&a->din[i]) && (i + 1 == a->n_in || a->din[i].shape.c % 16 == 0);
     if (!simple) return sf_conv_gemm.backward_data(c, a, space);
-    pass p = { .c = c, .in = &in, .n_in = 1, .to = { a->din, a->accumulate, a->n_in, NULL, c->in.c } };
+    pass p = {
+        .c = c, .in = &in, .n_in = 1, .to = { a->din, a->accumulate, a->n_in, NULL, c->in.c }
+    };
     make_geo(&p.g, c, true);
     run_pass(&p, a->weight, true, space, a->threads);
     return SF_OK;
 }
 
-/* --- gradient of the weights --------------------------------------------------------------------- */
+/* --- gradient of the weights ---------------------------------------------------------------------
+ */
 
 typedef struct {
     const sf_conv *c;
     const sf_conv_bwd_weight *a;
     wino_geo g;
-    int axis;                 /* of the slices */
+    int axis; /* of the slices */
     float *v, *z, *du, *work;
-    int64_t first, count;     /* tiles of this batch */
-    bool more;                /* several batches: du holds the running sum */
+    int64_t first, count; /* tiles of this batch */
+    bool more;            /* several batches: du holds the running sum */
 } wgrad;
 
 static float *z_at(const wgrad *w, int k) { return w->z + k * (w->g.co * w->count + 32); }
 
-/* Z[coordinate][output block][tile][16]: the adjoint of the output transform; slices of other leaves read as zero. */
+/* Z[coordinate][output block][tile][16]: the adjoint of the output transform; slices of other
+ * leaves read as zero. */
 static void fill_z(const wgrad *w, int64_t block, int64_t i, v16 *cube)
 {
     const wino_geo *g = &w->g;
@@ -390,28 +524,31 @@ static void fill_z(const wgrad *w, int64_t block, int64_t i, v16 *cube)
         gather(g, &s, o, g->m, w->a->slice0, w->a->slice1, w->axis, cube);
         output_adjoint(cube, g);
     }
-    for (int k = 0; k < g->coords; k++) *(v16u *)(z_at(w, k) + (block * w->count + i) * 16) = cube[k];
+    for (int k = 0; k < g->coords; k++)
+        *(v16u *)(z_at(w, k) + (block * w->count + i) * 16) = cube[k];
 }
 
 static void fill_batch_v(const wgrad *w, int64_t block, v16 *cube)
 {
     int64_t b = block;
     int i = 0;
-    while (i + 1 < w->a->n_in && b >= sf_cpad(w->a->in[i].x.shape.c) / 16) b -= sf_cpad(w->a->in[i++].x.shape.c) / 16;
+    while (i + 1 < w->a->n_in && b >= sf_cpad(w->a->in[i].x.shape.c) / 16)
+        b -= sf_cpad(w->a->in[i++].x.shape.c) / 16;
     source s;
     open_source(&s, &w->a->in[i], w->a->n, b);
     fill_v(&w->g, &s, w->first, w->count, block, w->v, cube);
 }
 
 /* dU[16 inputs][CG outputs] of one coordinate over the tiles of the batch. */
-static inline __attribute__((always_inline)) void product_grad(int64_t tiles, const float *v, const float *z, int64_t zstep, bool add,
-                                                               float *du)
+static inline __attribute__((always_inline)) void
+product_grad(int64_t tiles, const float *v, const float *z, int64_t zstep, bool add, float *du)
 {
     enum { R = ROWS >= 8 ? 8 : 4 };
     for (int c0 = 0; c0 < 16; c0 += R) {
         v16 acc[R][COLS];
         for (int r = 0; r < R; r++) {
-            for (int j = 0; j < COLS; j++) acc[r][j] = add ? *(const v16u *)(du + (c0 + r) * CG + j * 16) : (v16){ 0 };
+            for (int j = 0; j < COLS; j++)
+                acc[r][j] = add ? *(const v16u *)(du + (c0 + r) * CG + j * 16) : (v16){ 0 };
         }
         for (int64_t i = 0; i < tiles; i++) {
             v16 y[COLS];
@@ -427,30 +564,36 @@ static inline __attribute__((always_inline)) void product_grad(int64_t tiles, co
     }
 }
 
-/* One (16 inputs x CG outputs) block of the weight gradient: products of all coordinates, then, after the last batch, G^T dU. */
-static void block_gradient(const wgrad *w, int64_t ib, int64_t group, bool first, bool last, float *local)
+/* One (16 inputs x CG outputs) block of the weight gradient: products of all coordinates, then,
+ * after the last batch, G^T dU. */
+static void block_gradient(const wgrad *w, int64_t ib, int64_t group, bool first, bool last,
+                           float *local)
 {
     const wino_geo *g = &w->g;
     const sf_conv *c = w->c;
     v16 *cube = (v16 *)local;
-    float *du = w->more ? w->du + (group * (g->ci / 16) + ib) * g->coords * 16 * CG : local + 2 * MAX_COORDS * 16;
+    float *du = w->more ? w->du + (size_t)(group * (g->ci / 16) + ib) * du_size(g)
+                        : local + 2 * MAX_COORDS * 16;
     for (int k = 0; k < g->coords; k++) {
-        product_grad(w->count, w->v + k * (g->ci * w->count + 32) + ib * w->count * 16, z_at(w, k) + group * COLS * w->count * 16,
-                     w->count * 16, !first, du + k * 16 * CG);
+        product_grad(w->count, w->v + k * (g->ci * w->count + 32) + ib * w->count * 16,
+                     z_at(w, k) + group * COLS * w->count * 16, w->count * 16, !first,
+                     du + k * DU_PITCH);
     }
     if (!last) return;
     const int taps = c->kernel[0] * c->kernel[1] * c->kernel[2];
     for (int r = 0; r < 16 && ib * 16 + r < c->in.c; r++) {
         for (int j = 0; j < COLS; j++) {
-            for (int k = 0; k < g->coords; k++) cube[k] = *(const v16u *)(du + (k * 16 + r) * CG + j * 16);
+            for (int k = 0; k < g->coords; k++)
+                cube[k] = *(const v16u *)(du + k * DU_PITCH + r * CG + j * 16);
             weight_adjoint(cube, g);
             for (int lane = 0; lane < 16; lane++) {
                 const int64_t out = group * CG + j * 16 + lane;
                 if (out >= c->out.c) break;
                 float *dw = (float *)w->a->dweight + (out * c->in.c + ib * 16 + r) * taps;
                 for (int i = 0; i < taps; i++) {
-                    const int x = i % c->kernel[2], y = i / c->kernel[2] % c->kernel[1], z = i / c->kernel[2] / c->kernel[1];
-                    dw[i] = cube[(z * g->t[1] + y) * g->t[2] + x][lane];
+                    const int x = i % c->kernel[2], y = i / c->kernel[2] % c->kernel[1],
+                              z = i / c->kernel[2] / c->kernel[1];
+                    dw[i] = ((const float *)cube)[((z * g->t[1] + y) * g->t[2] + x) * 16 + lane];
                 }
             }
         }
@@ -463,13 +606,15 @@ static void run_batch(const wgrad *w, bool first, bool last, int threads)
     const int64_t in_blocks = g->ci / 16, out_blocks = g->co / 16, groups = g->co / CG;
 #pragma omp parallel num_threads(threads)
     {
-        float *local = w->work + (size_t)omp_get_thread_num() * (size_t)(g->coords * 16 * CG + 2 * MAX_COORDS * 16);
+        float *local = w->work + (size_t)omp_get_thread_num() * (du_size(g) + 2 * MAX_COORDS * 16);
 #pragma omp for schedule(dynamic, 1) nowait
         for (int64_t b = 0; b < in_blocks; b++) fill_batch_v(w, b, (v16 *)local);
 #pragma omp for schedule(static)
-        for (int64_t i = 0; i < out_blocks * w->count; i++) fill_z(w, i / w->count, i % w->count, (v16 *)local);
+        for (int64_t i = 0; i < out_blocks * w->count; i++)
+            fill_z(w, i / w->count, i % w->count, (v16 *)local);
 #pragma omp for schedule(dynamic, 1)
-        for (int64_t i = 0; i < in_blocks * groups; i++) block_gradient(w, i / groups, i % groups, first, last, local);
+        for (int64_t i = 0; i < in_blocks * groups; i++)
+            block_gradient(w, i / groups, i % groups, first, last, local);
     }
 }
 
@@ -484,7 +629,8 @@ static void bias_gradient(const wgrad *w)
         double sum[16] = { 0 };
         for (int64_t z = lo[0]; z < hi[0]; z++) {
             for (int64_t r = lo[1]; r < hi[1]; r++) {
-                const float *p = (const float *)y->data + w->a->n * y->stride_n + b * y->stride_c + z * y->stride_d + r * y->stride_h;
+                const float *p = (const float *)y->data + w->a->n * y->stride_n + b * y->stride_c +
+                                 z * y->stride_d + r * y->stride_h;
                 v16 row = { 0 };
                 for (int64_t x = lo[2]; x < hi[2]; x++) row += *(const v16u *)(p + x * 16);
                 for (int lane = 0; lane < 16; lane++) sum[lane] += row[lane];
@@ -498,7 +644,8 @@ static void bias_gradient(const wgrad *w)
 
 static sf_status backward_weight(const sf_conv *c, const sf_conv_bwd_weight *a, void *space)
 {
-    if (!simple_inputs(a->in, a->n_in) || !whole(&a->dout)) return sf_conv_gemm.backward_weight(c, a, space);
+    if (!simple_inputs(a->in, a->n_in) || !whole(&a->dout))
+        return sf_conv_gemm.backward_weight(c, a, space);
     wgrad w = { .c = c, .a = a, .axis = c->out.d > 1 ? 0 : 1 };
     make_geo(&w.g, c, false);
     const wino_geo *g = &w.g;
@@ -506,10 +653,11 @@ static sf_status backward_weight(const sf_conv *c, const sf_conv_bwd_weight *a, 
     w.v = align64(space);
     w.z = w.v + v_size(g, most);
     w.du = w.z + (size_t)(g->coords * (g->co * most + 32));
-    w.work = w.du + (g->tiles > LEAF_TILES ? u_size(g) : 0);
+    w.work = w.du + (g->tiles > LEAF_TILES ? du_size(g) * (size_t)(g->ci / 16 * (g->co / CG)) : 0);
     /* the tiles that touch the leaf: whole rows of the grid along the slice axis */
     const int64_t row = w.axis == 0 ? g->grid[1] * g->grid[2] : g->grid[2];
-    const int64_t begin = a->slice0 / g->m[w.axis] * row, end = (a->slice1 + g->m[w.axis] - 1) / g->m[w.axis] * row;
+    const int64_t begin = a->slice0 / g->m[w.axis] * row,
+                  end = (a->slice1 + g->m[w.axis] - 1) / g->m[w.axis] * row;
     w.more = end - begin > most;
     for (int64_t t = begin; t < end; t += most) {
         w.first = t;
@@ -520,6 +668,10 @@ static sf_status backward_weight(const sf_conv *c, const sf_conv_bwd_weight *a, 
     return SF_OK;
 }
 
-const sf_conv_impl SF_ISA_NAME(sf_conv_wino) = { .name = SF_WINO_TEXT, .isa = SF_WINO_ISA, .accepts = accepts, .scratch = scratch,
-                                                 .forward = forward, .backward_data = backward_data,
+const sf_conv_impl SF_ISA_NAME(sf_conv_wino) = { .name = SF_WINO_TEXT,
+                                                 .isa = SF_WINO_ISA,
+                                                 .accepts = accepts,
+                                                 .scratch = scratch,
+                                                 .forward = forward,
+                                                 .backward_data = backward_data,
                                                  .backward_weight = backward_weight };

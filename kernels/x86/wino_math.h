@@ -1,6 +1,7 @@
-/* Winograd's one-dimensional transforms on vectors of 16 channels. Included once per instruction set, inside wino_body.h.
- * Points 0, +-3/4, +-3/2, infinity for 4 outputs (their constants are exact in binary and keep the error within about
- * twice that of a direct convolution), 0, +-1, infinity for 2. Derivation: conv-study section 5.2. */
+/* Winograd's one-dimensional transforms on vectors of 16 channels. Included once per instruction
+ * set, inside wino_body.h. Points 0, +-3/4, +-3/2, infinity for 4 outputs (their constants are
+ * exact in binary and keep the error within about twice that of a direct convolution), 0, +-1,
+ * infinity for 2. Derivation: conv-study section 5.2. */
 #define PA  0.75f
 #define PB  1.5f
 #define PA2 0.5625f
@@ -32,7 +33,8 @@ static inline void in2(v16 *d, int s)
 /* y <- A^T m: 6 coordinates -> 4 outputs, written over the first four places. */
 static inline void out4(v16 *m, int s)
 {
-    const v16 sa = m[s] + m[2 * s], da = m[s] - m[2 * s], sb = m[3 * s] + m[4 * s], db = m[3 * s] - m[4 * s];
+    const v16 sa = m[s] + m[2 * s], da = m[s] - m[2 * s], sb = m[3 * s] + m[4 * s],
+              db = m[3 * s] - m[4 * s];
     m[0] = m[0] + sa + sb;
     m[s] = PA * da + PB * db;
     m[2 * s] = PA2 * sa + PB2 * sb;
@@ -50,7 +52,8 @@ static inline void out2(v16 *m, int s)
 static inline void outT4(v16 *y, int s)
 {
     const v16 y0 = y[0], y1 = y[s], y2 = y[2 * s], y3 = y[3 * s];
-    const v16 ea = y0 + PA2 * y2, oa = PA * (y1 + PA2 * y3), eb = y0 + PB2 * y2, ob = PB * (y1 + PB2 * y3);
+    const v16 ea = y0 + PA2 * y2, oa = PA * (y1 + PA2 * y3), eb = y0 + PB2 * y2,
+              ob = PB * (y1 + PB2 * y3);
     y[0] = y0;
     y[s] = ea + oa;
     y[2 * s] = ea - oa;
@@ -74,7 +77,8 @@ static inline void outT2(v16 *y, int s)
 static inline void wgt4(v16 *g, int s)
 {
     const v16 g0 = g[0], g1 = g[s], g2 = g[2 * s];
-    const v16 ea = (g0 + PA2 * g2) * (1.0f / NA), oa = g1 * (PA / NA), eb = (g0 + PB2 * g2) * (1.0f / NB), ob = g1 * (PB / NB);
+    const v16 ea = (g0 + PA2 * g2) * (1.0f / NA), oa = g1 * (PA / NA),
+              eb = (g0 + PB2 * g2) * (1.0f / NB), ob = g1 * (PB / NB);
     g[0] = g0 * (1.0f / (PA2 * PB2));
     g[s] = ea + oa;
     g[2 * s] = ea - oa;
@@ -110,38 +114,44 @@ static inline void wgtT2(v16 *u, int s)
     u[2 * s] = e + u[3 * s];
 }
 
-/* One transform applied along all three axes of a cube of t[0] x t[1] x t[2] vectors (capacity t on every axis).
- * `lines`: on the axes still to come only the first n[] places hold data. */
-#define ALONG_AXES(NAME, F4, F2, FROM, TO)                                                                             \
-    static inline void NAME(v16 *d, const wino_geo *g)                                                                 \
-    {                                                                                                                  \
-        int have[3] = { FROM(0), FROM(1), FROM(2) };                                                                   \
-        const int sz = g->t[1] * g->t[2], sy = g->t[2];                                                                \
-        for (int z = 0; z < have[0] && g->m[2] > 1; z++) {                                                             \
-            for (int y = 0; y < have[1]; y++) {                                                                        \
-                if (g->m[2] == 4) F4(d + z * sz + y * sy, 1);                                                          \
-                else F2(d + z * sz + y * sy, 1);                                                                       \
-            }                                                                                                          \
-        }                                                                                                              \
-        have[2] = TO(2);                                                                                               \
-        for (int z = 0; z < have[0] && g->m[1] > 1; z++) {                                                             \
-            for (int x = 0; x < have[2]; x++) {                                                                        \
-                if (g->m[1] == 4) F4(d + z * sz + x, sy);                                                              \
-                else F2(d + z * sz + x, sy);                                                                           \
-            }                                                                                                          \
-        }                                                                                                              \
-        have[1] = TO(1);                                                                                               \
-        for (int y = 0; y < have[1] && g->m[0] > 1; y++) {                                                             \
-            for (int x = 0; x < have[2]; x++) {                                                                        \
-                if (g->m[0] == 4) F4(d + y * sy + x, sz);                                                              \
-                else F2(d + y * sy + x, sz);                                                                           \
-            }                                                                                                          \
-        }                                                                                                              \
+/* One transform applied along all three axes of a cube of t[0] x t[1] x t[2] vectors (capacity t on
+ * every axis). `lines`: on the axes still to come only the first n[] places hold data. */
+#define ALONG_AXES(NAME, F4, F2, FROM, TO)                                                         \
+    static inline void NAME(v16 *d, const wino_geo *g)                                             \
+    {                                                                                              \
+        int have[3] = { FROM(0), FROM(1), FROM(2) };                                               \
+        const int sz = g->t[1] * g->t[2], sy = g->t[2];                                            \
+        for (int z = 0; z < have[0] && g->m[2] > 1; z++) {                                         \
+            for (int y = 0; y < have[1]; y++) {                                                    \
+                if (g->m[2] == 4)                                                                  \
+                    F4(d + z * sz + y * sy, 1);                                                    \
+                else                                                                               \
+                    F2(d + z * sz + y * sy, 1);                                                    \
+            }                                                                                      \
+        }                                                                                          \
+        have[2] = TO(2);                                                                           \
+        for (int z = 0; z < have[0] && g->m[1] > 1; z++) {                                         \
+            for (int x = 0; x < have[2]; x++) {                                                    \
+                if (g->m[1] == 4)                                                                  \
+                    F4(d + z * sz + x, sy);                                                        \
+                else                                                                               \
+                    F2(d + z * sz + x, sy);                                                        \
+            }                                                                                      \
+        }                                                                                          \
+        have[1] = TO(1);                                                                           \
+        for (int y = 0; y < have[1] && g->m[0] > 1; y++) {                                         \
+            for (int x = 0; x < have[2]; x++) {                                                    \
+                if (g->m[0] == 4)                                                                  \
+                    F4(d + y * sy + x, sz);                                                        \
+                else                                                                               \
+                    F2(d + y * sy + x, sz);                                                        \
+            }                                                                                      \
+        }                                                                                          \
     }
 
-#define FULL(a)  g->t[a]
-#define TILE(a)  g->m[a]
-#define TAPS(a)  (g->m[a] > 1 ? 3 : 1)
+#define FULL(a) g->t[a]
+#define TILE(a) g->m[a]
+#define TAPS(a) (g->m[a] > 1 ? 3 : 1)
 ALONG_AXES(input_transform, in4, in2, FULL, FULL)
 ALONG_AXES(output_transform, out4, out2, FULL, TILE)
 ALONG_AXES(output_adjoint, outT4, outT2, TILE, FULL)

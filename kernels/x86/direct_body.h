@@ -1,0 +1,273 @@
+/* Direct convolution in vector words; included once per instruction set, after its vec_*.h.
+ * Register tile of a gather: TILE_W outputs along x times TILE_BLOCKS channel blocks; inputs are
+ * broadcast from the patch, weights are loaded. Source: conv-study section 5.1. */
+#include "kernels/view.h"
+#include "kernels/x86/direct_plan.h"
+#include <omp.h>
+#include <string.h>
+
+#define FLAT static inline __attribute__((always_inline))
+enum { NV = TILE_BLOCKS * BLOCK_V }; /* weight vectors of a full register tile */
+
+/* count voxels of 16 lanes through the load rule (mul and add, as the reference does it). */
+static void SF_ISA_NAME(act)(const float *x, const float *scale, const float *shift, float slope,
+                             int64_t count, float *dst)
+{
+    V a[BLOCK_V], b[BLOCK_V];
+    const V s = v_set1(slope);
+    for (int j = 0; j < BLOCK_V; j++) {
+        a[j] = v_load(scale + j * VLEN);
+        b[j] = v_load(shift + j * VLEN);
+    }
+    for (int64_t i = 0; i < count; i++)
+        for (int j = 0; j < BLOCK_V; j++) {
+            const int64_t at = i * SF_CBLOCK + j * VLEN;
+            const V t = v_add(v_mul(a[j], v_load(x + at)), b[j]);
+            v_store(dst + at, v_positive_or(t, v_mul(s, t)));
+        }
+}
+
+/* One row of a patch: 16 lanes of block cb, zero outside the volume. */
+static void SF_ISA_NAME(fill_row)(const sf_input *in, int64_t cb, int64_t n, const int64_t g[3],
+                                  int64_t count, float *dst)
+{
+    const sf_view *v = &in->x;
+    int64_t before = g[2] < 0 ? -g[2] : 0, end = v->extent[2] - g[2];
+    if (before > count) before = count;
+    if (end > count) end = count;
+    if (end < before || g[0] < 0 || g[0] >= v->extent[0] || g[1] < 0 || g[1] >= v->extent[1])
+        end = before;
+    memset(dst, 0, (size_t)(before * SF_CBLOCK) * sizeof *dst);
+    memset(dst + end * SF_CBLOCK, 0, (size_t)((count - end) * SF_CBLOCK) * sizeof *dst);
+    if (end == before) return;
+    const float *x =
+        (const float *)v->data + sf_view_offset(v, n, cb, g[0] - v->origin[0], g[1] - v->origin[1],
+                                                g[2] - v->origin[2] + before);
+    const int64_t k = n * sf_cpad(v->shape.c) + cb * SF_CBLOCK;
+    dst += before * SF_CBLOCK;
+    if (in->scale)
+        SF_ISA_NAME(act)
+        (x, (const float *)in->scale + k, (const float *)in->shift + k, (float)in->slope,
+         end - before, dst);
+    else
+        memcpy(dst, x, (size_t)((end - before) * SF_CBLOCK) * sizeof *dst);
+}
+
+static void SF_ISA_NAME(fill_patch)(const sf_gather_axis axis[3], const sf_direct_tile *t,
+                                    const sf_input *in, int64_t cb, int64_t n, float *patch)
+{
+    for (int64_t z = 0; z < t->patch[0]; z++)
+        for (int64_t y = 0; y < t->patch[1]; y++, patch += t->patch[2] * SF_CBLOCK) {
+            const int64_t g[3] = { t->lo[0] * axis[0].istep + axis[0].first + z,
+                                   t->lo[1] * axis[1].istep + axis[1].first + y,
+                                   t->lo[2] * axis[2].istep + axis[2].first };
+            SF_ISA_NAME(fill_row)(in, cb, n, g, t->patch[2], patch);
+        }
+}
+
+/* One register tile. */
+typedef struct {
+    const float *patch; /* at tap 0 of the first output */
+    int64_t block_stride;
+    const int64_t *offset; /* of the taps */
+    int taps, blocks;
+    int lanes[SF_CHUNK_BLOCKS];
+    const float *w;
+    float *out[2];
+    float bias[2][SF_CBLOCK];
+    int64_t ostep; /* floats between outputs */
+    bool load[2];  /* continue the sum that stands there */
+} SF_ISA_NAME(reg_tile);
+
+/* All arguments after `a` are constants after inlining, so that the sums stay in registers. */
+FLAT void SF_ISA_NAME(compute)(const SF_ISA_NAME(reg_tile) * a, const int vox, const int nv,
+                               const int step)
+{
+    V acc[TILE_W][NV];
+#pragma GCC unroll 16
+    for (int v = 0; v < vox; v++)
+#pragma GCC unroll 2
+        for (int j = 0; j < nv; j++) {
+            const int q = j / BLOCK_V, half = j % BLOCK_V * VLEN;
+            const V start = a->load[q] ? v_load(a->out[q] + v * a->ostep + half) : v_zero();
+            acc[v][j] = v_add(start, v_load(a->bias[q] + half));
+        }
+    const float *w = a->w;
+    for (int b = 0; b < a->blocks; b++)
+        for (int t = 0; t < a->taps; t++) {
+            const float *p = a->patch + b * a->block_stride + a->offset[t];
+            for (const float *end = p + a->lanes[b]; p < end; p++, w += nv * VLEN) {
+                V wv[NV];
+#pragma GCC unroll 2
+                for (int j = 0; j < nv; j++) wv[j] = v_load(w + j * VLEN);
+#pragma GCC unroll 16
+                for (int v = 0; v < vox; v++) {
+                    const V x = v_set1(p[v * step * SF_CBLOCK]);
+#pragma GCC unroll 2
+                    for (int j = 0; j < nv; j++) acc[v][j] = v_fma(x, wv[j], acc[v][j]);
+                }
+            }
+        }
+#pragma GCC unroll 16
+    for (int v = 0; v < vox; v++)
+#pragma GCC unroll 2
+        for (int j = 0; j < nv; j++)
+            v_store(a->out[j / BLOCK_V] + v * a->ostep + j % BLOCK_V * VLEN, acc[v][j]);
+}
+
+#define CASE(n)                                                                                    \
+    case n:                                                                                        \
+        if (n <= TILE_W) SF_ISA_NAME(compute)(a, n <= TILE_W ? n : 1, nv, step);                   \
+        break;
+FLAT void SF_ISA_NAME(by_width)(const SF_ISA_NAME(reg_tile) * a, int vox, const int nv,
+                                const int step)
+{
+    switch (vox) {
+        CASE(1)
+        CASE(2)
+        CASE(3)
+        CASE(4)
+        CASE(5)
+        CASE(6)
+        CASE(7)
+        CASE(8)
+        CASE(9)
+        CASE(10)
+        CASE(11)
+        CASE(12)
+        CASE(13)
+        CASE(14)
+    }
+}
+#undef CASE
+
+static void SF_ISA_NAME(full1)(const SF_ISA_NAME(reg_tile) * a, int vox)
+{
+    SF_ISA_NAME(by_width)(a, vox, NV, 1);
+}
+static void SF_ISA_NAME(full2)(const SF_ISA_NAME(reg_tile) * a, int vox)
+{
+    SF_ISA_NAME(by_width)(a, vox, NV, 2);
+}
+static void SF_ISA_NAME(half1)(const SF_ISA_NAME(reg_tile) * a, int vox)
+{
+    SF_ISA_NAME(by_width)(a, vox, BLOCK_V, 1);
+}
+static void SF_ISA_NAME(half2)(const SF_ISA_NAME(reg_tile) * a, int vox)
+{
+    SF_ISA_NAME(by_width)(a, vox, BLOCK_V, 2);
+}
+
+/* What one pass (a chunk of input blocks) over a tile needs. */
+typedef struct {
+    const sf_gather *g;
+    const sf_direct_tile *t;
+    int64_t n;
+    bool first; /* the first chunk starts the sums */
+} SF_ISA_NAME(pass);
+
+/* All rows of a tile for `count` output blocks starting with o. */
+static void SF_ISA_NAME(rows)(const SF_ISA_NAME(pass) * s, SF_ISA_NAME(reg_tile) * a,
+                              const float *patch, int64_t o, int count)
+{
+    const sf_gather_axis *ax = s->g->axis;
+    const sf_direct_tile *t = s->t;
+    const int64_t width = t->hi[2] - t->lo[2], parts = (width + TILE_W - 1) / TILE_W;
+    const sf_view *v[2] = { NULL, NULL };
+    int64_t cb[2] = { 0, 0 };
+    for (int q = 0; q < count; q++) {
+        const sf_block_at b = sf_views_block(s->g->out, s->g->n_out, o + q);
+        v[q] = &s->g->out[b.entry];
+        cb[q] = b.cb;
+        a->load[q] = !s->first || (s->g->accumulate && s->g->accumulate[b.entry]);
+        for (int64_t l = 0; l < SF_CBLOCK; l++)
+            a->bias[q][l] = s->first && s->g->bias && l < b.lanes ? s->g->bias[b.first + l] : 0.0f;
+    }
+    a->ostep = ax[2].ostep * SF_CBLOCK;
+    for (int64_t z = t->lo[0]; z < t->hi[0]; z++)
+        for (int64_t y = t->lo[1]; y < t->hi[1]; y++) {
+            const int64_t row =
+                (z - t->lo[0]) * ax[0].istep * t->patch[1] + (y - t->lo[1]) * ax[1].istep;
+            for (int64_t i = 0; i < parts; i++) {
+                const int64_t x0 = width * i / parts, x1 = width * (i + 1) / parts;
+                a->patch = patch + (row * t->patch[2] + x0 * ax[2].istep) * SF_CBLOCK;
+                for (int q = 0; q < count; q++)
+                    a->out[q] = (float *)v[q]->data +
+                                sf_view_offset(v[q], s->n, cb[q],
+                                               z * ax[0].ostep + ax[0].phase - v[q]->origin[0],
+                                               y * ax[1].ostep + ax[1].phase - v[q]->origin[1],
+                                               (t->lo[2] + x0) * ax[2].ostep + ax[2].phase -
+                                                   v[q]->origin[2]);
+                if (count == TILE_BLOCKS)
+                    (ax[2].istep == 1 ? SF_ISA_NAME(full1) : SF_ISA_NAME(full2))(a, (int)(x1 - x0));
+                else
+                    (ax[2].istep == 1 ? SF_ISA_NAME(half1) : SF_ISA_NAME(half2))(a, (int)(x1 - x0));
+            }
+        }
+}
+
+/* One unit: a tile and the output blocks [o0, o1), all input blocks chunk by chunk. */
+static void SF_ISA_NAME(unit)(const sf_gather *g, const sf_direct_plan *p, const sf_direct_tile *t,
+                              int64_t n, int64_t o0, int64_t o1, const float *packed, float *patch)
+{
+    int64_t offset[SF_MAX_TAPS], channel = 0;
+    sf_direct_offsets(g->axis, t, offset);
+    SF_ISA_NAME(reg_tile)
+    a = { .block_stride = p->t.patch_floats, .offset = offset, .taps = p->t.taps };
+    SF_ISA_NAME(pass) s = { g, t, n, true };
+    for (int64_t i = 0; i < p->in_blocks; i += SF_CHUNK_BLOCKS, s.first = false) {
+        int64_t channels = 0;
+        a.blocks = p->in_blocks - i < SF_CHUNK_BLOCKS ? (int)(p->in_blocks - i) : SF_CHUNK_BLOCKS;
+        for (int b = 0; b < a.blocks; b++) {
+            const sf_block_at q = sf_inputs_block(g->in, g->n_in, i + b);
+            SF_ISA_NAME(fill_patch)
+            (g->axis, t, &g->in[q.entry], q.cb, n, patch + b * p->t.patch_floats);
+            a.lanes[b] = (int)q.lanes;
+            channels += q.lanes;
+        }
+        for (int64_t o = o0; o < o1; o += TILE_BLOCKS) {
+            const int count = o1 - o < TILE_BLOCKS ? (int)(o1 - o) : TILE_BLOCKS;
+            a.w = packed + p->t.taps * SF_CBLOCK * (o * p->in_channels + channel * count);
+            SF_ISA_NAME(rows)(&s, &a, patch, o, count);
+        }
+        channel += channels;
+    }
+}
+
+void SF_ISA_NAME(sf_gather_direct)(const sf_gather *g, void *scratch)
+{
+    static const int64_t zero[3] = { 0, 0, 0 };
+    int64_t lo[3], hi[3];
+    for (int a = 0; a < 3; a++)
+        if (g->axis[a].extent == 0) return;
+    const int64_t n = g->out[0].shape.n;
+    const sf_direct_plan p =
+        sf_direct_plan_make(g->axis, n, sf_inputs_channels(g->in, g->n_in),
+                            sf_inputs_blocks(g->in, g->n_in), sf_views_blocks(g->out, g->n_out));
+    const int64_t pairs = (p.out_blocks + TILE_BLOCKS - 1) / TILE_BLOCKS;
+    float *packed = scratch, *rest = packed + p.weights;
+    sf_gather_box(g, lo, hi);
+#pragma omp parallel num_threads(g->threads)
+    {
+        float *mine = rest + omp_get_thread_num() * p.per_thread;
+#pragma omp for collapse(2) schedule(static)
+        for (int64_t o = 0; o < pairs; o++)
+            for (int64_t i = 0; i < p.in_blocks; i++) {
+                const int64_t left = p.out_blocks - o * TILE_BLOCKS;
+                const int64_t count = left < TILE_BLOCKS ? left : TILE_BLOCKS;
+                const int64_t first = sf_inputs_block(g->in, g->n_in, i).first;
+                sf_direct_pack(g, i, o * TILE_BLOCKS, count,
+                               packed + p.t.taps * SF_CBLOCK *
+                                            (o * TILE_BLOCKS * p.in_channels + first * count));
+            }
+#pragma omp for schedule(dynamic)
+        for (int64_t u = 0; u < n * p.t.tiles * p.groups; u++) {
+            sf_direct_tile t;
+            const int64_t o0 = u % p.groups * p.unit_blocks;
+            const int64_t o1 =
+                o0 + p.unit_blocks < p.out_blocks ? o0 + p.unit_blocks : p.out_blocks;
+            if (sf_direct_tile_at(&p.t, g->axis, u / p.groups % p.t.tiles, zero, lo, hi, &t))
+                SF_ISA_NAME(unit)(g, &p, &t, u / (p.groups * p.t.tiles), o0, o1, packed, mine);
+        }
+    }
+}

@@ -1,0 +1,199 @@
+#include "kernels/x86/direct_plan.h"
+#include "kernels/view.h"
+#include <string.h>
+
+/* A patch of two blocks of 3072 voxels is 384 KiB; with 110 KiB of weights it fits an L2 of 512
+ * KiB. */
+enum { PATCH_VOXELS = 3072, TILE_WIDTH = 64, TILE_DEPTH = 4, MANY_UNITS = 64, UNIT_BLOCKS = 4 };
+enum { WANTED_WUNITS = 16 };
+
+static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+
+static int64_t even(int64_t extent, int64_t limit)
+{
+    const int64_t n = (extent + limit - 1) / limit;
+    return (extent + n - 1) / n;
+}
+
+static int64_t reach(const sf_gather_axis *x, int64_t size)
+{
+    return (size - 1) * x->istep + (x->n > 0 ? x->n : 1);
+}
+
+sf_direct_tiles sf_direct_tiles_make(const sf_gather_axis axis[3], const int64_t extent[3])
+{
+    sf_direct_tiles t = { .tiles = 1, .taps = 1 };
+    t.size[2] = even(extent[2], TILE_WIDTH);
+    t.size[0] = even(extent[0], TILE_DEPTH);
+    const int64_t rows = PATCH_VOXELS / (reach(&axis[2], t.size[2]) * reach(&axis[0], t.size[0]));
+    const int64_t fit = (rows - axis[1].n) / axis[1].istep + 1;
+    t.size[1] = even(extent[1], fit > 1 ? fit : 1);
+    for (int a = 0; a < 3; a++) {
+        t.grid[a] = (extent[a] + t.size[a] - 1) / t.size[a];
+        t.patch[a] = reach(&axis[a], t.size[a]);
+        t.tiles *= t.grid[a];
+        t.taps *= axis[a].n;
+    }
+    t.patch_floats = t.patch[0] * t.patch[1] * t.patch[2] * SF_CBLOCK;
+    return t;
+}
+
+bool sf_direct_tile_at(const sf_direct_tiles *t, const sf_gather_axis axis[3], int64_t i,
+                       const int64_t base[3], const int64_t lo[3], const int64_t hi[3],
+                       sf_direct_tile *out)
+{
+    const int64_t at[3] = { i / (t->grid[1] * t->grid[2]), i / t->grid[2] % t->grid[1],
+                            i % t->grid[2] };
+    for (int a = 0; a < 3; a++) {
+        const int64_t first = base[a] + at[a] * t->size[a];
+        out->lo[a] = first > lo[a] ? first : lo[a];
+        out->hi[a] = min64(first + t->size[a], hi[a]);
+        if (out->hi[a] <= out->lo[a]) return false;
+        out->patch[a] = reach(&axis[a], out->hi[a] - out->lo[a]);
+    }
+    return true;
+}
+
+void sf_direct_offsets(const sf_gather_axis axis[3], const sf_direct_tile *t, int64_t *offset)
+{
+    for (int z = 0; z < axis[0].n; z++)
+        for (int y = 0; y < axis[1].n; y++)
+            for (int x = 0; x < axis[2].n; x++)
+                *offset++ = ((z * t->patch[1] + y) * t->patch[2] + x) * SF_CBLOCK;
+}
+
+sf_direct_plan sf_direct_plan_make(const sf_gather_axis axis[3], int64_t n, int64_t in_channels,
+                                   int64_t in_blocks, int64_t out_blocks)
+{
+    const int64_t extent[3] = { axis[0].extent, axis[1].extent, axis[2].extent };
+    sf_direct_plan p = { .t = sf_direct_tiles_make(axis, extent),
+                         .out_blocks = out_blocks,
+                         .in_blocks = in_blocks,
+                         .in_channels = in_channels };
+    p.unit_blocks = n * p.t.tiles < MANY_UNITS ? UNIT_BLOCKS : out_blocks;
+    p.groups = (out_blocks + p.unit_blocks - 1) / p.unit_blocks;
+    p.weights = p.t.taps * in_channels * out_blocks * SF_CBLOCK;
+    p.per_thread = SF_CHUNK_BLOCKS * p.t.patch_floats + SF_CBLOCK;
+    return p;
+}
+
+void sf_direct_pack(const sf_gather *g, int64_t in, int64_t o, int64_t count, float *packed)
+{
+    const sf_block_at b = sf_inputs_block(g->in, g->n_in, in);
+    const int n[3] = { g->axis[0].n, g->axis[1].n, g->axis[2].n };
+    const int taps = n[0] * n[1] * n[2];
+    int64_t tap[SF_MAX_TAPS];
+    for (int t = 0; t < taps; t++)
+        tap[t] = g->axis[0].tap[t / (n[1] * n[2])] * g->w_tap[0] +
+                 g->axis[1].tap[t / n[2] % n[1]] * g->w_tap[1] +
+                 g->axis[2].tap[t % n[2]] * g->w_tap[2];
+    for (int64_t k = 0; k < count; k++) {
+        const sf_block_at q = sf_views_block(g->out, g->n_out, o + k);
+        for (int64_t ci = 0; ci < b.lanes; ci++) {
+            const float *w = g->weight + (b.first + ci) * g->w_in + q.first * g->w_out;
+            for (int t = 0; t < taps; t++) {
+                float *to = packed + ((t * b.lanes + ci) * count + k) * SF_CBLOCK;
+                for (int64_t l = 0; l < SF_CBLOCK; l++)
+                    to[l] = l < q.lanes ? w[l * g->w_out + tap[t]] : 0.0f;
+            }
+        }
+    }
+}
+
+sf_direct_wplan sf_direct_wplan_make(const sf_gather_axis axis[3], const int64_t extent[3],
+                                     int64_t a_blocks, int64_t a_channels, int64_t d_channels)
+{
+    sf_direct_wplan p = { .t = sf_direct_tiles_make(axis, extent), .a_blocks = a_blocks };
+    p.d_blocks = (sf_blocks(d_channels) + 1) / 2 * 2; /* pairs; the odd one out is zeros */
+    p.d_pad = p.d_blocks * SF_CBLOCK;
+    p.groups = (p.d_blocks + SF_D_GROUP - 1) / SF_D_GROUP;
+    const int64_t units = sf_blocks(a_channels) * p.groups;
+    p.parts = min64(min64((WANTED_WUNITS + units - 1) / units, SF_MAX_PARTS), p.t.tiles);
+    p.sums = a_blocks * SF_CBLOCK * p.t.taps * p.d_pad;
+    const int64_t voxels = p.t.size[0] * p.t.size[1] * p.t.size[2];
+    p.per_thread =
+        p.t.patch_floats + min64(p.d_blocks, SF_D_GROUP) * voxels * SF_CBLOCK + SF_CBLOCK;
+    return p;
+}
+
+/* Combine the parts of one row (16 lanes) by a fixed tree. */
+static void tree16(const float *sums, int64_t stride, int64_t parts, float out[SF_CBLOCK])
+{
+    float v[SF_MAX_PARTS][SF_CBLOCK];
+    for (int64_t i = 0; i < parts; i++) memcpy(v[i], sums + i * stride, sizeof v[i]);
+    for (int64_t step = 1; step < parts; step *= 2)
+        for (int64_t i = 0; i + step < parts; i += 2 * step)
+            for (int l = 0; l < SF_CBLOCK; l++) v[i][l] += v[i + step][l];
+    memcpy(out, v[0], sizeof v[0]);
+}
+
+void sf_direct_write(const sf_wgrad *g, const sf_direct_wplan *p, int64_t d_block,
+                     const float *sums)
+{
+    const sf_gather_axis *ax = g->axis;
+    const int64_t lanes = sf_block_lanes(g->d.x.shape.c, d_block), first = d_block * SF_CBLOCK;
+    float v[SF_CBLOCK];
+    for (int64_t i = 0; i < p->a_blocks; i++) {
+        const sf_block_at b = sf_inputs_block(g->a, g->n_a, i);
+        for (int64_t a = 0; a < b.lanes; a++)
+            for (int t = 0; t < p->t.taps; t++) {
+                const int64_t tap = ax[0].tap[t / (ax[1].n * ax[2].n)] * g->w_tap[0] +
+                                    ax[1].tap[t / ax[2].n % ax[1].n] * g->w_tap[1] +
+                                    ax[2].tap[t % ax[2].n] * g->w_tap[2];
+                const float *row = sums + ((i * p->t.taps + t) * SF_CBLOCK + a) * p->d_pad + first;
+                float *dw = g->dweight + tap + (b.first + a) * g->w_a + first * g->w_d;
+                tree16(row, p->sums, p->parts, v);
+                for (int64_t l = 0; l < lanes; l++) dw[l * g->w_d] = v[l];
+            }
+    }
+}
+
+static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
+
+static size_t gather_bytes(const sf_gather_axis axis[3], int64_t n, int64_t in_channels,
+                           int64_t out_blocks, int threads)
+{
+    for (int a = 0; a < 3; a++)
+        if (axis[a].extent == 0) return 0;
+    const sf_direct_plan p = sf_direct_plan_make(axis, n, in_channels, 1, out_blocks);
+    return (size_t)(p.weights + p.per_thread * threads) * sizeof(float);
+}
+
+/* Leaves may be any range of slices, and a thinner one can have a larger tile along other axes. */
+static size_t wgrad_bytes(const sf_gather_axis axis[3], int64_t a_blocks, int64_t a_channels,
+                          int64_t d_channels, int threads)
+{
+    size_t most = 0;
+    const int cut = axis[0].extent > 1 ? 0 : 1;
+    int64_t extent[3] = { axis[0].extent, axis[1].extent, axis[2].extent };
+    for (int64_t slices = axis[cut].extent; slices > 0; slices--) {
+        extent[cut] = slices;
+        const sf_direct_wplan p =
+            sf_direct_wplan_make(axis, extent, a_blocks, a_channels, d_channels);
+        most = larger(most, (size_t)(p.sums * p.parts + p.per_thread * threads) * sizeof(float));
+    }
+    return most;
+}
+
+size_t sf_direct_conv_scratch(const sf_conv *c, int threads)
+{
+    sf_gather_axis axis[3];
+    const int64_t spread =
+        sf_blocks(c->in.c) + SF_MAX_INPUTS - 1; /* concatenation pads each input */
+    sf_gather_conv_axes(c, axis);
+    size_t s = gather_bytes(axis, c->out.n, c->in.c, sf_blocks(c->out.c), threads);
+    s = larger(s, wgrad_bytes(axis, spread, c->in.c, c->out.c, threads));
+    for (int phase = 0; sf_gather_conv_data_axes(c, phase, axis); phase++)
+        s = larger(s, gather_bytes(axis, c->in.n, c->out.c, spread, threads));
+    return s;
+}
+
+size_t sf_direct_convt_scratch(const sf_convt *c, int threads)
+{
+    sf_gather_axis axis[3];
+    sf_gather_convt_axes(c, axis);
+    size_t s = gather_bytes(axis, c->in.n, c->out.c, sf_blocks(c->in.c), threads);
+    s = larger(s, wgrad_bytes(axis, sf_blocks(c->out.c), c->out.c, c->in.c, threads));
+    sf_gather_convt_phase_axes(c, 0, axis);
+    return larger(s, gather_bytes(axis, c->in.n, c->in.c, sf_blocks(c->out.c), threads));
+}

@@ -1,0 +1,70 @@
+/** What the direct kernels of all instruction sets share: tiles, packed weights, scratch layout.
+ *  A tile is a box of j; under it lies a patch of loaded input values [z][y][x][16] per channel
+ * block with the zero halo written out. Nothing here depends on threads; tiles and groups do not
+ * change a bit of a gather, because each output is summed in one order: channel block, tap, lane.
+ *  Internal to kernels/x86; compiled without flags of its own. */
+#ifndef SF_KERNELS_X86_DIRECT_PLAN_H
+#define SF_KERNELS_X86_DIRECT_PLAN_H
+#include "kernels/gather.h"
+
+enum {
+    SF_CHUNK_BLOCKS = 2, /* input blocks per pass over a tile: weights of a pass stay in L2 */
+    SF_MAX_TAPS = 27,
+    SF_MAX_PARTS = 8,
+    SF_D_GROUP = 8 /* D blocks per unit of a weight gradient */
+};
+
+typedef struct {
+    int64_t size[3], grid[3], tiles; /* tile and number of tiles per axis */
+    int64_t patch[3];                /* of a full tile, in voxels */
+    int64_t patch_floats;            /* of one channel block */
+    int taps;
+} sf_direct_tiles;
+
+typedef struct {
+    int64_t lo[3], hi[3], patch[3];
+} sf_direct_tile;
+
+sf_direct_tiles sf_direct_tiles_make(const sf_gather_axis axis[3], const int64_t extent[3]);
+/** Tile i of the grid that starts at `base`, cut to [lo, hi); false when nothing is left. */
+bool sf_direct_tile_at(const sf_direct_tiles *t, const sf_gather_axis axis[3], int64_t i,
+                       const int64_t base[3], const int64_t lo[3], const int64_t hi[3],
+                       sf_direct_tile *out);
+/** Offsets of all taps in the patch of a tile, in floats. */
+void sf_direct_offsets(const sf_gather_axis axis[3], const sf_direct_tile *t, int64_t *offset);
+
+/** Gathers: units are (sample, tile, group of output blocks). width = output blocks per register
+ *  tile (2 for AVX-512, 1 for AVX2). */
+typedef struct {
+    sf_direct_tiles t;
+    int64_t out_blocks, in_blocks, in_channels;
+    int64_t unit_blocks, groups;
+    int64_t weights, per_thread; /* floats */
+} sf_direct_plan;
+sf_direct_plan sf_direct_plan_make(const sf_gather_axis axis[3], int64_t n, int64_t in_channels,
+                                   int64_t in_blocks, int64_t out_blocks);
+/** Pack the weights of output blocks [o, o+count) for input block `in`: [tap][lane][count*16]. */
+void sf_direct_pack(const sf_gather *g, int64_t in, int64_t o, int64_t count, float *packed);
+
+/** Weight gradients: units are (A block, group of D blocks, part of the tiles); sums are
+ *  [part][A block][tap][16][d_pad]. */
+typedef struct {
+    sf_direct_tiles t;
+    int64_t a_blocks, d_blocks, d_pad, groups, parts;
+    int64_t sums, per_thread; /* floats; sums of one part */
+} sf_direct_wplan;
+sf_direct_wplan sf_direct_wplan_make(const sf_gather_axis axis[3], const int64_t extent[3],
+                                     int64_t a_blocks, int64_t a_channels, int64_t d_channels);
+/** Combine the parts and write 16 D channels in the order of the weights. */
+void sf_direct_write(const sf_wgrad *g, const sf_direct_wplan *p, int64_t d_block,
+                     const float *sums);
+
+/** Bytes for every pass of a convolution. */
+size_t sf_direct_conv_scratch(const sf_conv *c, int threads);
+size_t sf_direct_convt_scratch(const sf_convt *c, int threads);
+
+/** The run functions of each instruction set. */
+sf_gather_run sf_gather_direct_avx512, sf_gather_direct_avx2;
+sf_wgrad_run sf_wgrad_direct_avx512, sf_wgrad_direct_avx2;
+
+#endif
