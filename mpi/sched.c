@@ -127,8 +127,7 @@ static sf_status work(sched *s, int i)
         put(s, i, RUNNING, DONE);
         return SF_OK;
     }
-    put(s, s->n, 0,
-        1); /* first the flag, then the outcome: nobody may start what needs nothing running */
+    put(s, s->n, 0, 1); /* the flag first: who sees nothing running must also see it */
     put(s, i, RUNNING, FAILED);
     return st;
 }

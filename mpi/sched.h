@@ -19,8 +19,9 @@ typedef struct {
     bool done;   /* already finished in an earlier run; what rank 0 says counts */
 } sf_sched_task;
 
-/** Runs one task on one group; called on every rank of the group. SF_ESTOP = stopped on request,
- * not finished. */
+/** Runs one task on one group; called on every rank of the group. It may be collective over
+ * `group`, never over the world: the other ranks do something else meanwhile. SF_ESTOP = stopped on
+ * request, not finished. */
 typedef sf_status sf_sched_fn(void *user, int task, sf_comm *group);
 
 /** The same on all ranks: tasks that were finished in this run, seconds from start to end,
