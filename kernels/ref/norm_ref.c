@@ -1,4 +1,6 @@
+#include "kernels/cpu.h"
 #include "kernels/norm.h"
+#include "kernels/norm_passes.h"
 #include "kernels/view.h"
 #include <math.h>
 
@@ -21,12 +23,26 @@ typedef struct {
 #undef REAL
 #undef NAME
 
+const sf_norm_passes sf_norm_passes_ref = { norm_stats_f32, backward_reduce_f32,
+                                            backward_apply_f32 };
+
+/* The same loops compiled for this CPU; the bits do not depend on it. */
+static const sf_norm_passes *passes(void)
+{
+#ifdef SEGFLEET_HAVE_X86
+    const unsigned isa = sf_cpu_isa();
+    if (isa & SF_ISA_AVX512) return &sf_norm_passes_avx512;
+    if (isa & SF_ISA_AVX2) return &sf_norm_passes_avx2;
+#endif
+    return &sf_norm_passes_ref;
+}
+
 void sf_norm_stats(const sf_view *x, double *stats, int threads)
 {
     if (x->dtype == SF_F64)
         norm_stats_f64(x, stats, threads);
     else
-        norm_stats_f32(x, stats, threads);
+        passes()->stats(x, stats, threads);
 }
 
 void sf_norm_finish(sf_dtype dtype, int64_t n, int64_t c, int64_t slices, int64_t voxels,
@@ -46,7 +62,7 @@ void sf_norm_backward_reduce(const sf_norm_bwd *b)
     if (b->x.dtype == SF_F64)
         backward_reduce_f64(b);
     else
-        backward_reduce_f32(b);
+        passes()->reduce(b);
 }
 
 void sf_norm_backward_total(int64_t n, int64_t c, int64_t slices, const double *sums, double *total)
@@ -61,5 +77,5 @@ void sf_norm_backward_apply(const sf_norm_bwd *b, const double *total)
     if (b->x.dtype == SF_F64)
         backward_apply_f64(b, total);
     else
-        backward_apply_f32(b, total);
+        passes()->apply(b, total);
 }

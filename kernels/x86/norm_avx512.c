@@ -1,0 +1,9 @@
+#include "kernels/norm_passes.h"
+#include "kernels/view.h"
+
+#define REAL    float
+#define NAME(x) x##_avx512
+#include "kernels/ref/norm_loops.inc"
+
+const sf_norm_passes sf_norm_passes_avx512 = { norm_stats_avx512, backward_reduce_avx512,
+                                               backward_apply_avx512 };
