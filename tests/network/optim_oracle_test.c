@@ -167,10 +167,13 @@ static void schedule(void **state)
     const sf_optim o = tst_optim();
     json_object_foreach(table, epochs, list)
     {
+        const int64_t n = atoll(epochs);
+        const bool all = (int64_t)json_array_size(list) == n;
         json_array_foreach(list, i, value)
         {
-            const double lr = sf_optim_lr(&o, (int64_t)i, atoll(epochs));
-            assert_true(fabs(lr - sf_json_num(value)) < 1e-15);
+            /* long schedules hold every 50th epoch and the last */
+            const int64_t epoch = all ? (int64_t)i : (int64_t)i * 50 < n ? (int64_t)i * 50 : n - 1;
+            assert_true(fabs(sf_optim_lr(&o, epoch, n) - sf_json_num(value)) < 1e-15);
         }
     }
     json_decref(facts);
