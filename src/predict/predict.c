@@ -66,7 +66,7 @@ static const float *sample_answer(engine *e, int64_t sample)
     return e->answer;
 }
 
-static sf_status run_samples(engine *e, const sf_tiling *t, const sf_source *src,
+static sf_status run_samples(engine *e, const sf_sliding *t, const sf_source *src,
                              sf_window_sums *sums, sf_prof *prof)
 {
     const int64_t size = e->in_channels * volume(e->patch);
@@ -74,11 +74,11 @@ static sf_status run_samples(engine *e, const sf_tiling *t, const sf_source *src
     for (int64_t first = 0; first < t->samples; first += e->batch) {
         const int64_t used = t->samples - first < e->batch ? t->samples - first : e->batch;
         for (int64_t s = 0; s < used; s++)
-            sf_tiling_cut(t, first + s, src, e->input + s * size, e->opt.threads);
+            sf_sliding_cut(t, first + s, src, e->input + s * size, e->opt.threads);
         sf_prof_begin(prof, SF_EV_FORWARD);
         SF_TRY(sf_network_forward(e->net, e->input, used));
         sf_prof_end(prof, SF_EV_FORWARD, flops * (double)used / (double)e->batch, 0);
-        for (int64_t s = 0; s < used; s++) sf_tiling_add(t, first + s, sample_answer(e, s), sums);
+        for (int64_t s = 0; s < used; s++) sf_sliding_add(t, first + s, sample_answer(e, s), sums);
     }
     return SF_OK;
 }
@@ -88,20 +88,20 @@ static sf_status run_case(engine *e, const sf_source *src, float *out, sf_prof *
 {
     static const bool none[3] = { false, false, false };
     const size_t voxels = (size_t)volume(src->shape);
-    sf_tiling t;
+    sf_sliding t;
     sf_status st;
-    SF_TRY(sf_tiling_make(&t, src->shape, e->patch, e->cfg->dim, e->opt.step,
-                          e->opt.mirror ? e->mirror_axis : none));
+    SF_TRY(sf_sliding_make(&t, src->shape, e->patch, e->cfg->dim, e->opt.step,
+                           e->opt.mirror ? e->mirror_axis : none));
     sf_window_sums s = {
         .heads = e->heads, .map = e->map, .window = e->window, .sum = out, .threads = e->opt.threads
     };
     SF_GOTO(done, st, sf_mem_calloc(&s.weight, voxels, sizeof(float), SF_MEM_BATCH));
     memset(out, 0, (size_t)e->heads * voxels * sizeof *out);
     SF_GOTO(done, st, run_samples(e, &t, src, &s, prof));
-    sf_tiling_divide(&t, &s);
+    sf_sliding_divide(&t, &s);
 done:
     sf_mem_free(s.weight);
-    sf_tiling_free(&t);
+    sf_sliding_free(&t);
     return st;
 }
 

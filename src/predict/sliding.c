@@ -4,14 +4,14 @@
 #include <math.h>
 #include <string.h>
 
-void sf_tiling_free(sf_tiling *t)
+void sf_sliding_free(sf_sliding *t)
 {
     for (int a = 0; a < 3; a++) sf_mem_free(t->start[a]);
     memset(t, 0, sizeof *t);
 }
 
 /** All subsets of the allowed axes: bit i of the subset's number is the i-th allowed axis. */
-static void set_mirrors(sf_tiling *t, const bool axis[3])
+static void set_mirrors(sf_sliding *t, const bool axis[3])
 {
     int allowed[3], n = 0;
     for (int a = 0; a < 3; a++)
@@ -31,7 +31,7 @@ static sf_status slice_starts(int64_t **start, int *count, int64_t n)
     return SF_OK;
 }
 
-static sf_status set_starts(sf_tiling *t, int dim, double step)
+static sf_status set_starts(sf_sliding *t, int dim, double step)
 {
     for (int a = 0; a < 3; a++) {
         const int64_t n = t->shape[a] > t->patch[a] ? t->shape[a] : t->patch[a];
@@ -45,20 +45,20 @@ static sf_status set_starts(sf_tiling *t, int dim, double step)
     return SF_OK;
 }
 
-sf_status sf_tiling_make(sf_tiling *t, const int64_t shape[3], const int64_t patch[3], int dim,
-                         double step, const bool mirror_axis[3])
+sf_status sf_sliding_make(sf_sliding *t, const int64_t shape[3], const int64_t patch[3], int dim,
+                          double step, const bool mirror_axis[3])
 {
     memset(t, 0, sizeof *t);
     memcpy(t->shape, shape, sizeof t->shape);
     memcpy(t->patch, patch, sizeof t->patch);
     set_mirrors(t, mirror_axis);
     const sf_status st = set_starts(t, dim, step);
-    if (st != SF_OK) sf_tiling_free(t);
+    if (st != SF_OK) sf_sliding_free(t);
     return st;
 }
 
 /** First voxel of a sample's window in the image (negative: in the padding), and its mirroring. */
-static const bool *locate(const sf_tiling *t, int64_t index, int64_t corner[3])
+static const bool *locate(const sf_sliding *t, int64_t index, int64_t corner[3])
 {
     int64_t w = index / t->n_mirrors;
     for (int a = 2; a >= 0; a--) {
@@ -85,7 +85,8 @@ static void cut_line(const sf_source *src, int channel, int64_t offset, int64_t 
     }
 }
 
-void sf_tiling_cut(const sf_tiling *t, int64_t index, const sf_source *src, float *out, int threads)
+void sf_sliding_cut(const sf_sliding *t, int64_t index, const sf_source *src, float *out,
+                    int threads)
 {
     int64_t corner[3];
     const bool *flip = locate(t, index, corner);
@@ -106,7 +107,7 @@ void sf_tiling_cut(const sf_tiling *t, int64_t index, const sf_source *src, floa
 }
 
 /** window (+)= answer, mirrored back. */
-static void add_mirrored(const sf_tiling *t, const bool flip[3], bool first, const float *answer,
+static void add_mirrored(const sf_sliding *t, const bool flip[3], bool first, const float *answer,
                          const sf_window_sums *s)
 {
     const int64_t d = t->patch[0], h = t->patch[1], w = t->patch[2];
@@ -124,7 +125,7 @@ static void add_mirrored(const sf_tiling *t, const bool flip[3], bool first, con
 }
 
 /** Mean over the mirrorings, times the importance, into the sums; padding is dropped. */
-static void add_window(const sf_tiling *t, const int64_t corner[3], sf_window_sums *s)
+static void add_window(const sf_sliding *t, const int64_t corner[3], sf_window_sums *s)
 {
     const int64_t d = t->patch[0], h = t->patch[1], w = t->patch[2];
     const int64_t voxels = t->shape[0] * t->shape[1] * t->shape[2];
@@ -145,7 +146,7 @@ static void add_window(const sf_tiling *t, const int64_t corner[3], sf_window_su
     }
 }
 
-void sf_tiling_add(const sf_tiling *t, int64_t index, const float *answer, sf_window_sums *s)
+void sf_sliding_add(const sf_sliding *t, int64_t index, const float *answer, sf_window_sums *s)
 {
     int64_t corner[3];
     const bool *flip = locate(t, index, corner);
@@ -154,7 +155,7 @@ void sf_tiling_add(const sf_tiling *t, int64_t index, const float *answer, sf_wi
     if (mirror == t->n_mirrors - 1) add_window(t, corner, s);
 }
 
-void sf_tiling_divide(const sf_tiling *t, sf_window_sums *s)
+void sf_sliding_divide(const sf_sliding *t, sf_window_sums *s)
 {
     const int64_t voxels = t->shape[0] * t->shape[1] * t->shape[2];
 #pragma omp parallel for num_threads(s->threads > 1 ? s->threads : 1) schedule(static)

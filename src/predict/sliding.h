@@ -24,7 +24,7 @@ typedef struct {
     int64_t shape[3];
 } sf_source;
 
-/** Windows and mirrorings of one case. Owner: the caller, sf_tiling_free. */
+/** Windows and mirrorings of one case. Owner: the caller, sf_sliding_free. */
 typedef struct {
     int64_t shape[3], patch[3],
         pad[3];        /* pad: zeros below index 0, where the image is smaller than the patch */
@@ -33,16 +33,16 @@ typedef struct {
     int n_mirrors;
     bool mirror[8][3];
     int64_t samples; /* windows x mirrorings */
-} sf_tiling;
+} sf_sliding;
 
 /** dim 2: the patch has one slice and every slice is a layer of its own. */
-sf_status sf_tiling_make(sf_tiling *t, const int64_t shape[3], const int64_t patch[3], int dim,
-                         double step, const bool mirror_axis[3]);
-void sf_tiling_free(sf_tiling *t);
+sf_status sf_sliding_make(sf_sliding *t, const int64_t shape[3], const int64_t patch[3], int dim,
+                          double step, const bool mirror_axis[3]);
+void sf_sliding_free(sf_sliding *t);
 
 /** Cut sample number `index`: out [channels + one_hot][patch], mirrored, zero outside the image. */
-void sf_tiling_cut(const sf_tiling *t, int64_t index, const sf_source *src, float *out,
-                   int threads);
+void sf_sliding_cut(const sf_sliding *t, int64_t index, const sf_source *src, float *out,
+                    int threads);
 
 /** Running sums of one fold. Borrowed arrays. */
 typedef struct {
@@ -56,9 +56,9 @@ typedef struct {
 
 /** Add the answer [heads][patch] to sample `index`; must be called for every index in ascending
  * order. */
-void sf_tiling_add(const sf_tiling *t, int64_t index, const float *answer, sf_window_sums *s);
+void sf_sliding_add(const sf_sliding *t, int64_t index, const float *answer, sf_window_sums *s);
 /** sum / weight, in place. */
-void sf_tiling_divide(const sf_tiling *t, sf_window_sums *s);
+void sf_sliding_divide(const sf_sliding *t, sf_window_sums *s);
 
 /** Softmax over heads, or a sigmoid per head, in place: v [heads][voxels]. */
 void sf_to_probabilities(float *v, int heads, int64_t voxels, bool sigmoid, int threads);

@@ -166,6 +166,14 @@ done:
     return st;
 }
 
+/** The steps know voxels, not cases: put the case's name before their text. */
+static sf_status name_case(sf_status st, const char *id)
+{
+    sf_error_state e;
+    sf_error_save(&e, st);
+    return SF_FAIL(st, "case %s: %s", id, e.text);
+}
+
 sf_status sf_prepare_case(sf_prepared **out, const char *id, const sf_plans *plans,
                           const sf_config *cfg, const sf_labels *labels, const sf_image *img,
                           const int32_t *seg_or_null, int threads)
@@ -184,6 +192,7 @@ sf_status sf_prepare_case(sf_prepared **out, const char *id, const sf_plans *pla
 done:
     sf_mem_free(w.mask);
     sf_mem_free(w.seg);
+    if (st == SF_EDATA) st = name_case(st, id);
     if (st != SF_OK)
         sf_prepared_destroy(&c);
     else

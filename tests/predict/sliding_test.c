@@ -48,16 +48,16 @@ static float *run(const setup *u, const float *x, bool gaussian, int threads)
     float *map = malloc((size_t)patch * sizeof *map), *cut = malloc((size_t)(CHANNELS * patch) * 4),
           *window = malloc((size_t)(CHANNELS * patch) * 4),
           *sum = calloc((size_t)(CHANNELS * voxels), 4), *weight = calloc((size_t)voxels, 4);
-    sf_tiling t;
+    sf_sliding t;
     tst_ok(sf_window_gaussian(u->patch, 0.125, 1, map));
-    tst_ok(sf_tiling_make(&t, u->shape, u->patch, u->dim, u->step, u->mirror));
+    tst_ok(sf_sliding_make(&t, u->shape, u->patch, u->dim, u->step, u->mirror));
     sf_window_sums s = { CHANNELS, gaussian ? map : NULL, window, sum, weight, threads };
     for (int64_t i = 0; i < t.samples; i++) {
-        sf_tiling_cut(&t, i, &src, cut, threads);
-        sf_tiling_add(&t, i, cut, &s);
+        sf_sliding_cut(&t, i, &src, cut, threads);
+        sf_sliding_add(&t, i, cut, &s);
     }
-    sf_tiling_divide(&t, &s);
-    sf_tiling_free(&t);
+    sf_sliding_divide(&t, &s);
+    sf_sliding_free(&t);
     free(map);
     free(cut);
     free(window);
@@ -99,17 +99,17 @@ static void test_cut(void **state)
                        two[16] = { 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0 };
     const sf_source src = { x, 1, seg, 2, { 1, 2, 3 } };
     float out[48];
-    sf_tiling t;
-    tst_ok(sf_tiling_make(&t, shape, patch, 2, 0.5, mirror));
+    sf_sliding t;
+    tst_ok(sf_sliding_make(&t, shape, patch, 2, 0.5, mirror));
     assert_int_equal(t.samples, 4);
-    sf_tiling_cut(&t, 0, &src, out, 2);
+    sf_sliding_cut(&t, 0, &src, out, 2);
     assert_memory_equal(out, plain, sizeof plain);
     assert_memory_equal(out + 32, two, sizeof two);
-    sf_tiling_cut(&t, 1, &src, out, 2); /* binary counting: the first allowed axis is y */
+    sf_sliding_cut(&t, 1, &src, out, 2); /* binary counting: the first allowed axis is y */
     assert_memory_equal(out, flip_y, sizeof flip_y);
-    sf_tiling_cut(&t, 2, &src, out, 2);
+    sf_sliding_cut(&t, 2, &src, out, 2);
     assert_memory_equal(out, flip_x, sizeof flip_x);
-    sf_tiling_free(&t);
+    sf_sliding_free(&t);
 }
 
 static void test_probabilities(void **state)

@@ -222,6 +222,13 @@ static void test_2d_and_order(void **state)
     }
     assert_true(fabs(sum / (double)count) < 1e-5 && fabs(squares / (double)count - 1) < 1e-5);
     sf_prepared_destroy(&c);
+    s.label[0] = 40000; /* does not fit; outside the crop it would not matter */
+    s.label[(3 * NY + 5) * NX + 6] = 40000;
+    assert_int_equal(sf_prepare_case(&c, "case7", &s.plans, &s.cfg, &s.labels, &s.img, s.label, 2),
+                     SF_EDATA);
+    assert_null(c);
+    assert_non_null(strstr(sf_error_text(), "case7"));
+    assert_non_null(strstr(sf_error_text(), "40000"));
     s.img.channels = 2;
     assert_int_equal(sf_prepare_case(&c, "c", &s.plans, &s.cfg, &s.labels, &s.img, s.label, 2),
                      SF_EDATA);

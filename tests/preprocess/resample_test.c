@@ -104,7 +104,7 @@ static void test_shape(void **state)
     assert_int_equal(out[2], 1); /* never empty */
 }
 
-enum { N0 = 11, N1 = 21, N2 = 17, MAX_OUT = 20 * 34 * 40 };
+enum { N0 = 7, N1 = 11, N2 = 9, MAX_OUT = 12 * 18 * 20 };
 
 static void fill(float *x, int16_t *l)
 {
@@ -123,16 +123,15 @@ static void test_invariance(void **state)
     (void)state;
     static float x[2 * N0 * N1 * N2], whole[2 * MAX_OUT], got[2 * MAX_OUT];
     static int16_t l[N0 * N1 * N2], lw[MAX_OUT], lg[MAX_OUT];
-    static const int64_t from[3] = { N0, N1, N2 }, shapes[4][3] = {
-        { 19, 34, 9 }, { 7, 21, 40 }, { 11, 13, 17 }, { 20, 21, 17 }
-    };
-    static const int orders[3] = { 0, 1, 3 };
+    static const int64_t from[3] = { N0, N1, N2 };
+    static const int64_t shapes[3][3] = { { 12, 18, 5 }, { 4, 11, 20 }, { 7, 6, 9 } };
+    static const int orders[4][2] = { { 0, 0 }, { 1, 0 }, { 3, 0 }, { 1, 3 } };
     fill(x, l);
-    for (int s = 0; s < 4; s++)
-        for (int o = 0; o < 9; o++)
+    for (int s = 0; s < 3; s++)
+        for (int o = 0; o < 4; o++)
             for (int axis = -1; axis < 3; axis++) {
                 const int64_t *to = shapes[s];
-                const int order = orders[o / 3], oz = orders[o % 3];
+                const int order = orders[o][0], oz = orders[o][1];
                 const int64_t plane = to[1] * to[2], n = to[0] * plane;
                 tst_ok(sf_resample_data(x, from, whole, to, 2, order, oz, axis, 1));
                 tst_ok(sf_resample_labels(l, from, lw, to, order, oz, axis, o % 2, 1));
@@ -145,7 +144,7 @@ static void test_invariance(void **state)
                 for (int64_t lo = 0, hi; lo < to[0]; lo = hi) {
                     hi = lo + 1 + lo % 4 < to[0] ? lo + 1 + lo % 4 : to[0];
                     const size_t bytes = (size_t)((hi - lo) * plane) * sizeof *got;
-                    tst_ok(sf_resample_data_slab(x, from, got, to, lo, hi, 2, order, oz, axis, 2));
+                    tst_ok(sf_resample_data_slab(x, from, got, to, lo, hi, 2, order, oz, axis, 1));
                     for (int c = 0; c < 2; c++)
                         assert_memory_equal(got + c * (hi - lo) * plane, whole + c * n + lo * plane,
                                             bytes);
