@@ -216,6 +216,17 @@ static sf_status read_folds(sf_splits *s, const json_t *json, const char *path)
     return SF_OK;
 }
 
+/** A single entry whose lists are equal is how one case is saved: no folds. */
+static void drop_fold_all(sf_splits *s)
+{
+    if (s->count != 1 || s->train[0].count != s->val[0].count) return;
+    for (int i = 0; i < s->train[0].count; i++)
+        if (strcmp(s->train[0].id[i], s->val[0].id[i]) != 0) return;
+    sf_id_list_free(&s->train[0]);
+    sf_id_list_free(&s->val[0]);
+    s->count = 0;
+}
+
 sf_status sf_splits_load(sf_splits **out, const char *path)
 {
     json_t *json = NULL;
@@ -226,6 +237,7 @@ sf_status sf_splits_load(sf_splits **out, const char *path)
                   "%s: must be a list of folds {\"train\": [...], \"val\": [...]}", path);
     SF_GOTO(done, st, create(&s, (int)json_array_size(json)));
     SF_GOTO(done, st, read_folds(s, json, path));
+    drop_fold_all(s);
     *out = s;
     s = NULL;
 done:
@@ -244,6 +256,9 @@ static json_t *ids_json(const sf_id_list *l)
 sf_status sf_splits_save(const sf_splits *s, const char *path)
 {
     json_t *json = json_array();
+    if (json && s->count == 0) /* one case: the only fold there is, "all" */
+        json_array_append_new(
+            json, json_pack("{s:o, s:o}", "train", ids_json(&s->all), "val", ids_json(&s->all)));
     for (int f = 0; json && f < s->count; f++)
         json_array_append_new(json, json_pack("{s:o, s:o}", "train", ids_json(&s->train[f]), "val",
                                               ids_json(&s->val[f])));

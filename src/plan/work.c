@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Variant and seed come before the configuration only when they are not the default, so that a
- * plain run has nnU-Net's short paths. */
+/* A work folder belongs to one seed (run.json), so a plain run has nnU-Net's short paths; the tasks
+ * of an ablation are told apart by variant and seed. */
 
 static const char *variant_name(const sf_task_key *key)
 {
@@ -44,9 +44,8 @@ sf_status sf_work_fold_dir(char out[SF_PATH_MAX], const char *work, const sf_tas
     SF_CHECK(!named || (strlen(key->variant) < 64 && !strchr(key->variant, '/')), SF_EINVAL,
              "variant \"%.80s\": a variant's name has at most 63 characters and no slash",
              key->variant);
-    if (named || key->seed != 0)
-        snprintf(part, sizeof part, "%s_seed_%llu/", named ? key->variant : "none",
-                 (unsigned long long)key->seed);
+    if (named)
+        snprintf(part, sizeof part, "%s_seed_%llu/", key->variant, (unsigned long long)key->seed);
     return sf_path_format(out, "%s/%sfold_%s", dir, part, fold);
 }
 

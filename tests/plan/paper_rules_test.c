@@ -234,7 +234,7 @@ static void print_differences(const planned *x, const json_t *plans)
     const json_t *v2 =
         json_object_get(json_object_get(plans, "v1_ExperimentPlanner2D_v21"), "plans_per_stage");
     const json_t *high = json_object_get(v3, "1");
-    print_row(x, "2d", tst_config(x->p, "2d"), json_object_get(v2, "0"));
+    if (v2) print_row(x, "2d", tst_config(x->p, "2d"), json_object_get(v2, "0"));
     if (!v3) return;
     print_row(x, "3d_fullres", tst_config(x->p, "3d_fullres"),
               high ? high : json_object_get(v3, "0"));
@@ -246,7 +246,6 @@ static void check_description(const char *name, json_t *json, const sf_recipe *r
 {
     planned x;
     json_t *plans = NULL;
-    const double *two_all, *full_all;
     tst_describe(&x.d, name, json_object_get(json, "dataset_json"),
                  json_object_get(json, "fingerprint"));
     tst_ok(sf_planner_run(&plans, &x.explain, x.d.fingerprint, x.d.dataset, r, NULL));
@@ -260,12 +259,10 @@ static void check_description(const char *name, json_t *json, const sf_recipe *r
     tst_ok(sf_plan_settings_make(&s, r, NULL));
     tst_ok(sf_plan_grid_make(&g, &s, x.d.fingerprint, NULL, NULL));
     sf_plan_settings_free(&s);
-    two_all = g.shape_2d;
-    full_all = g.shape;
-    check_config(&x, two, two_all);
+    check_config(&x, two, g.shape_2d);
     if (full) {
         n_full++;
-        check_config(&x, full, full_all);
+        check_config(&x, full, g.shape);
         check_cascade(&x, full, low);
     }
     if (low) check_topology(low);

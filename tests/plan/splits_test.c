@@ -118,6 +118,27 @@ static void few_cases(void **state)
     sf_splits_destroy(&s);
 }
 
+/** One case survives the file: still no folds, still fold all. */
+static void one_case_in_a_file(void **state)
+{
+    char path[SF_PATH_MAX];
+    sf_splits *s = NULL;
+    sf_id_list train, val;
+    (void)state;
+    make_ids(1);
+    tst_ok(sf_splits_make(&s, ids, 1, 5, NULL));
+    tst_ok(sf_path_join(path, tst_tmp_dir(), "one.json", NULL));
+    tst_ok(sf_splits_save(s, path));
+    sf_splits_destroy(&s);
+    tst_ok(sf_splits_load(&s, path));
+    assert_int_equal(s->count, 0);
+    tst_ok(sf_splits_fold(&train, &val, s, SF_FOLD_ALL));
+    assert_string_equal(train.id[0], ids[0]);
+    sf_id_list_free(&train);
+    sf_id_list_free(&val);
+    sf_splits_destroy(&s);
+}
+
 static void groups_stay_together(void **state)
 {
     const char *groups[23];
@@ -172,8 +193,11 @@ static void files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(vectors),   cmocka_unit_test(oracle),
-        cmocka_unit_test(few_cases), cmocka_unit_test(groups_stay_together),
+        cmocka_unit_test(vectors),
+        cmocka_unit_test(oracle),
+        cmocka_unit_test(few_cases),
+        cmocka_unit_test(one_case_in_a_file),
+        cmocka_unit_test(groups_stay_together),
         cmocka_unit_test(files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
