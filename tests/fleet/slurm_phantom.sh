@@ -6,7 +6,7 @@ set -euo pipefail
 source=$1
 export SEGFLEET=$2
 nodes=4
-settings=(--configs 2d,3d_fullres --epochs 1 --iterations 2 --batch-size 2 --no-mirroring)
+settings=(--configs 2d,3d_fullres --num-folds 3 --epochs 1 --iterations 2 --batch-size 2 --no-mirroring)
 
 skip() { echo "SKIPPED: $*"; exit 77; }
 for tool in slurmctld slurmd munged sbatch scontrol ip nsenter unshare; do
@@ -18,6 +18,7 @@ ip netns del "$probe"
 ! ip link show segbr0 > /dev/null 2>&1 || skip "another Slurm lab is up on this machine"
 
 dir=$(mktemp -d "${TMPDIR:-/tmp}/segfleet-slurm-XXXXXX")
+chmod 755 "$dir" # munge wants the way to its socket to be searchable
 clean() { "$source/scripts/slurm_lab" down "$dir/lab" || true; rm -rf "$dir"; }
 trap clean EXIT
 fail() {
@@ -26,7 +27,7 @@ fail() {
     exit 1
 }
 
-"$SEGFLEET" phantom "$dir/data" --cases 5 > /dev/null
+"$SEGFLEET" phantom "$dir/data" --cases 5 --extent 24 > /dev/null
 dataset=$dir/data/Dataset999_Phantom
 "$source/scripts/slurm_lab" up "$dir/lab" $nodes 2 > /dev/null
 export SLURM_CONF=$dir/lab/slurm.conf
@@ -50,7 +51,7 @@ while IFS= read -r file; do
     [ -n "$a" ] && [ "$a" = "$b" ] || fail "$file: hash $a by one process, $b by the fleet"
     compared=$((compared + 1))
 done < <(cd "$dir/one" && find results -name checkpoint_final.h5 | sort)
-[ $compared = 10 ] || fail "$compared trainings were compared, not 2 configurations x 5 folds"
+[ $compared = 6 ] || fail "$compared trainings were compared, not 2 configurations x 3 folds"
 
 files=0
 while IFS= read -r file; do
