@@ -97,6 +97,7 @@ sf_status sf_layer_unit(sf_network *net, const sf_unit *unit, const int *in, int
     for (int i = 1; i < n_in; i++) shape.c += net->value[in[i]].shape.c;
     sf_conv conv;
     SF_TRY(sf_conv_make(&conv, shape, unit->out_channels, unit->kernel, unit->stride, net->dtype));
+    conv.exact = net->exact;
     int node;
     SF_TRY(sf_graph_add_node(net, SF_NODE_CONV, &node));
     for (int i = 0; i < n_in; i++) sf_graph_connect(net, node, in[i]);
