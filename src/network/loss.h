@@ -1,5 +1,6 @@
-/** Dice + cross-entropy over the deep-supervision outputs (paper, Methods: Training; nnunet-training.md 2, 3),
- *  and the targets of each level. Not collective; sums go through `reduce` when a group shares the batch. */
+/** Dice + cross-entropy over the deep-supervision outputs (paper, Methods: Training;
+ * nnunet-training.md 2, 3), and the targets of each level. Not collective; sums go through `reduce`
+ * when a group shares the batch. */
 #ifndef SF_NETWORK_LOSS_H
 #define SF_NETWORK_LOSS_H
 #include "network/network.h"
@@ -9,26 +10,36 @@
 typedef sf_status sf_reduce_fn(void *user, double *v, int64_t n);
 
 typedef struct {
-    const sf_labels *labels;   /* classes or regions, ignore label */
+    const sf_labels *labels; /* classes or regions, ignore label */
     bool batch_dice;
     double smooth, weight_ce, weight_dice; /* from the recipe */
-    int64_t global_batch;      /* samples of the whole group's batch */
-    sf_reduce_fn *reduce; void *reduce_user;
+    int64_t global_batch;                  /* samples of the whole group's batch */
+    /* With `reduce`, terms and dlogits are those of the whole group's loss: the ranks' parameter
+       gradients are to be added, not averaged. */
+    sf_reduce_fn *reduce;
+    void *reduce_user;
 } sf_loss_options;
 
-/** Weights of the levels: 2^-i, last 0 (kept 1 when it is the only one), normalised. w has `levels` entries. */
+/** Weights of the levels: 2^-i, last 0 (kept 1 when it is the only one), normalised. w has `levels`
+ * entries. */
 void sf_deep_supervision_weights(int levels, double *w);
-/** Nearest sample at pixel centres: src index = min(floor((d+0.5)*N_in/N_out), N_in-1). int16 [n][d][h][w]. */
+/** Nearest sample at pixel centres: src index = min(floor((d+0.5)*N_in/N_out), N_in-1). int16
+ * [n][d][h][w]. */
 void sf_target_downscale(const int16_t *src, sf_shape in, int16_t *dst, sf_shape out);
 
-typedef struct { double total, ce[16], dice[16]; } sf_loss_report; /* per level, unweighted; dice is the term (-mean dc) */
+typedef struct {
+    double total, ce[16], dice[16];
+} sf_loss_report; /* per level, unweighted; dice is the term (-mean dc) */
 
-/** Loss of the network's last forward against full-resolution labels int16 [batch][d][h][w] (c ignored);
- *  with `grad`, also fills dlogits of every level with weight > 0 and skips the others. */
-sf_status sf_loss_evaluate(sf_network *net, const int16_t *labels, const sf_loss_options *opt, bool grad, sf_loss_report *report);
+/** Loss of the network's last forward against full-resolution labels int16 [batch][d][h][w] (c
+ * ignored); with `grad`, also fills dlogits of every level with weight > 0 and skips the others. */
+sf_status sf_loss_evaluate(sf_network *net, const int16_t *labels, const sf_loss_options *opt,
+                           bool grad, sf_loss_report *report);
 
 /** Hard counts of the last forward's full-resolution output over the batch ("pseudo Dice"):
- *  tp, fp, fn per foreground class or region (labels->n_eval entries), ignored voxels left out; added to the arrays. */
-sf_status sf_loss_online_counts(const sf_network *net, const int16_t *labels, const sf_labels *lab, double *tp, double *fp, double *fn);
+ *  tp, fp, fn per foreground class or region (labels->n_eval entries), ignored voxels left out;
+ * added to the arrays. */
+sf_status sf_loss_online_counts(const sf_network *net, const int16_t *labels, const sf_labels *lab,
+                                double *tp, double *fp, double *fn);
 
 #endif

@@ -15,13 +15,13 @@
 typedef struct sf_network sf_network;
 
 typedef struct {
-    const sf_arch *arch;       /* from the configuration; copied */
+    const sf_arch *arch; /* from the configuration; copied */
     int64_t in_channels, heads;
-    int64_t batch, patch[3];   /* samples held at once; z,y,x with z = 1 in 2-D */
-    sf_dtype dtype;            /* SF_F32; SF_F64 uses the reference kernels and is ground truth for tests */
-    bool training;             /* false: no gradient memory, only the full-resolution head */
+    int64_t batch, patch[3]; /* samples held at once; z,y,x with z = 1 in 2-D */
+    sf_dtype dtype; /* SF_F32; SF_F64 uses the reference kernels and is ground truth for tests */
+    bool training;  /* false: no gradient memory, only the full-resolution head */
     bool deep_supervision;
-    bool exact;                /* --conv exact */
+    bool exact; /* --conv exact */
     int threads;
 } sf_network_options;
 
@@ -30,7 +30,8 @@ typedef struct {
 sf_status sf_network_create(sf_network **out, const sf_network_options *opt);
 void sf_network_destroy(sf_network **net);
 
-/** Bytes that this network needs, known before the first step: arena + parameters + gradients + momentum + scratch. */
+/** Bytes that this network needs, known before the first step: arena + parameters + gradients +
+ * momentum + scratch. */
 int64_t sf_network_bytes(const sf_network *net);
 /** Voxels (z,y,x) that one output voxel of the full-resolution head can see. */
 void sf_network_receptive_field(const sf_network *net, int64_t field[3]);
@@ -47,8 +48,8 @@ int sf_network_levels(const sf_network *net);
 void sf_network_level_shape(const sf_network *net, int level, sf_shape *shape);
 /** Plain logits [batch][heads][d][h][w] of the last forward (borrowed, valid until the next). */
 const void *sf_network_logits(const sf_network *net, int level);
-/** Gradient of the logits, to be filled by the loss before sf_network_backward; a level whose weight
- *  is 0 is marked by sf_network_skip_level and gets no gradient at all. */
+/** Gradient of the logits, to be filled by the loss before sf_network_backward; a level whose
+ * weight is 0 is marked by sf_network_skip_level and gets no gradient at all. */
 void *sf_network_dlogits(sf_network *net, int level);
 void sf_network_skip_level(sf_network *net, int level, bool skip);
 /** Fill the gradients of all parameters (overwritten); those of skipped heads are marked absent. */

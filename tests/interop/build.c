@@ -14,7 +14,7 @@ void tst_put_text(tst_bytes *b, const char *s) { tst_put(b, s, strlen(s)); }
 void tst_put_int(tst_bytes *b, uint64_t v, int bytes)
 {
     for (int i = 0; i < bytes; i++) {
-        const unsigned char c = (unsigned char)(v >> 8 * i);
+        const unsigned char c = i < 8 ? (unsigned char)(v >> 8 * i) : 0;
         tst_put(b, &c, 1);
     }
 }

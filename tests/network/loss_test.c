@@ -88,7 +88,7 @@ static void check_gradient(const tst_labels *l, const sf_loss_options *o)
 {
     double x[BATCH * VOXELS];
     int16_t labels[BATCH * VOXELS];
-    fill(x, labels, BATCH * VOXELS, 3);
+    fill(x, labels, BATCH * VOXELS, l->labels.ignore == 3 ? 4 : 3);
     sf_network *n = make(SF_F64, l->labels.n_heads, BATCH);
     sf_loss_report r;
     tst_ok(sf_network_forward(n, x, BATCH));
@@ -125,6 +125,9 @@ static void gradients(void **state)
         check_gradient(&soft, &o);
         o.labels = &regions.labels;
         check_gradient(&regions, &o);
+        regions.labels.ignore = 3;
+        check_gradient(&regions, &o);
+        regions.labels.ignore = -1;
     }
     /* label 2 becomes the ignore label of two classes */
     tst_labels ignoring;
