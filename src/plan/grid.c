@@ -5,6 +5,8 @@
 
 /* Target spacing, axis order, median shape (nnunet-planning.md 7). */
 
+enum { MAX_EDGE = 1000000 }; /* of a median image: more is a wrong spacing */
+
 static int by_value(const void *a, const void *b)
 {
     const double x = *(const double *)a, y = *(const double *)b;
@@ -52,7 +54,7 @@ static sf_status check_spacings(const sf_fingerprint *f)
 {
     for (int c = 0; c < f->n_cases; c++)
         for (int i = 0; i < 3; i++)
-            SF_CHECK(f->spacing[c][i] > 0 && f->spacing[c][i] < 1e9 && f->shape_after[c][i] > 0,
+            SF_CHECK(f->spacing[c][i] > 1e-9 && f->spacing[c][i] < 1e9 && f->shape_after[c][i] > 0,
                      SF_EDATA, "fingerprint: case %d has spacing %g and %lld voxels along axis %d",
                      c, f->spacing[c][i], (long long)f->shape_after[c][i], i);
     return SF_OK;
@@ -205,5 +207,10 @@ sf_status sf_plan_grid_make(sf_plan_grid *g, const sf_plan_settings *s, const sf
     SF_TRY(sf_mem_alloc(&x, (size_t)f->n_cases, sizeof *x, SF_MEM_MISC));
     fill(g, s, f, overwrite, x, explain);
     sf_mem_free(x);
+    for (int i = 0; i < 3; i++)
+        SF_CHECK(g->shape[i] <= MAX_EDGE && g->shape_2d[i] <= MAX_EDGE, SF_EDATA,
+                 "the median image would have %.0f voxels along one axis at spacing %g, %g, %g: "
+                 "check the spacings of the dataset",
+                 g->shape[i], g->spacing[0], g->spacing[1], g->spacing[2]);
     return SF_OK;
 }

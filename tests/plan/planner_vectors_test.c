@@ -267,6 +267,26 @@ static void overrides(void **state)
     tst_undescribe(&d);
 }
 
+/** A wrong spacing in one dataset must neither hang nor overflow. */
+static void absurd_spacings(void **state)
+{
+    static const double sp[3][3] = { { 1e-8, 1, 1 }, { 1e-8, 1, 1 }, { 900, 1, 1 } };
+    static const int64_t sh[1][3] = { { 30, 300, 300 } };
+    static const double target[3] = { 1e-6, 1e-6, 1e-6 };
+    const sf_planner_options o = { .spacing = target };
+    tst_description d;
+    sf_recipe *r = NULL;
+    json_t *json = NULL;
+    (void)state;
+    tst_describe_cases(&d, "Dataset115_Absurd", 3, sp, 3, sh, 1, 1, "MRI", 2);
+    tst_ok(sf_recipe_load(&r, "paper", NULL));
+    if (sf_planner_run(&json, NULL, d.fingerprint, d.dataset, r, NULL) == SF_OK) json_decref(json);
+    assert_int_equal(sf_planner_run(&json, NULL, d.fingerprint, d.dataset, r, &o), SF_EDATA);
+    assert_non_null(strstr(sf_error_text(), "spacings"));
+    sf_recipe_destroy(&r);
+    tst_undescribe(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -278,6 +298,7 @@ int main(void)
         cmocka_unit_test(tiny_images_get_one_pooling),
         cmocka_unit_test(lone_axis),
         cmocka_unit_test(overrides),
+        cmocka_unit_test(absurd_spacings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
