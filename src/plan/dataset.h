@@ -70,6 +70,11 @@ void sf_cases_free(sf_case **cases, int count);
  *  @return SF_EDATA when anything fails. Thread-safe. */
 sf_status sf_dataset_verify_case(const sf_dataset *d, const sf_case *c, char **problem);
 
+/** Anatomical orientations of the training images, by their affines ("RAS 100, LPS 9"): they are
+ *  used as stored, so a mixture is worth a warning, which is logged. Reads one header per case.
+ *  @param[out] text  NULL, or the counts, most frequent first; caller frees */
+sf_status sf_dataset_orientations(const sf_dataset *d, char **text);
+
 /** Is `label` part of evaluated thing e, 0 <= e < n_eval? */
 bool sf_labels_contains(const sf_labels *l, int e, int label);
 /** Per-voxel decision from plain probabilities or logits [n_heads][voxels]: arg max (lowest wins),

@@ -102,6 +102,28 @@ static void good(void **state)
     sf_dataset_destroy(&d);
 }
 
+/** One image of three is mirrored: the mixture is counted. */
+static void orientations(void **state)
+{
+    sf_geometry geo;
+    float voxels[512] = { 1 };
+    sf_dataset *d = NULL;
+    char *text = NULL;
+    (void)state;
+    tst_ok(sf_dataset_load(&d, root));
+    tst_ok(sf_dataset_orientations(d, &text));
+    assert_non_null(strstr(text, " 3"));
+    assert_null(strchr(text, ','));
+    sf_mem_free(text);
+    sf_geometry_make(&geo, SF_FORMAT_NIFTI, cube, mm);
+    geo.affine[0][0] = -geo.affine[0][0];
+    tst_ok(sf_image_write(at("imagesTr/case_1_0000.nii.gz"), &geo, voxels));
+    tst_ok(sf_dataset_orientations(d, &text));
+    assert_non_null(strstr(text, " 2, "));
+    sf_mem_free(text);
+    sf_dataset_destroy(&d);
+}
+
 static void wrong_number(void **state)
 {
     (void)state;
@@ -305,6 +327,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(good, fresh),
+        cmocka_unit_test_setup(orientations, fresh),
         cmocka_unit_test_setup(wrong_number, fresh),
         cmocka_unit_test_setup(missing_channel, fresh),
         cmocka_unit_test_setup(missing_files, fresh),
