@@ -5,6 +5,21 @@
 
 static int64_t ceil_div(int64_t a, int64_t b) { return a <= 0 ? 0 : (a + b - 1) / b; }
 
+int64_t sf_even_size(int64_t extent, int64_t limit)
+{
+    return ceil_div(extent, ceil_div(extent, limit));
+}
+
+void sf_parts_sum16(const float *rows, int64_t stride, int64_t parts, float out[SF_CBLOCK])
+{
+    float v[SF_MAX_PARTS][SF_CBLOCK];
+    for (int64_t i = 0; i < parts; i++) memcpy(v[i], rows + i * stride, sizeof v[i]);
+    for (int64_t step = 1; step < parts; step *= 2)
+        for (int64_t i = 0; i + step < parts; i += 2 * step)
+            for (int l = 0; l < SF_CBLOCK; l++) v[i][l] += v[i + step][l];
+    memcpy(out, v[0], sizeof v[0]);
+}
+
 void sf_gather_box(const sf_gather *g, int64_t lo[3], int64_t hi[3])
 {
     const sf_view *v = &g->out[0];

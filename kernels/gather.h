@@ -77,6 +77,13 @@ sf_block_at sf_views_block(const sf_view *v, int n, int64_t i);
 void sf_gather_row(const sf_input *in, const sf_block_at *b, int64_t n, const int64_t g[3],
                    int64_t count, float *dst);
 
+/** Weight gradients of a few blocks are summed in at most this many parts of the voxels. */
+enum { SF_MAX_PARTS = 8 };
+/** out = sum of `parts` rows of 16 floats, `stride` apart, by a fixed tree. */
+void sf_parts_sum16(const float *rows, int64_t stride, int64_t parts, float out[SF_CBLOCK]);
+/** The size of even tiles: at most limit, all about equally large. */
+int64_t sf_even_size(int64_t extent, int64_t limit);
+
 /** Axes of the gathers behind each operation. Phases are numbered (pz*sy + py)*sx + px; false: the
  *  number is past the last phase. */
 void sf_gather_conv_axes(const sf_conv *c,

@@ -6,19 +6,12 @@ enum { TILE_VOXELS = 512, TILE_WIDTH = 32, TILE_DEPTH = 4 };
 
 static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 
-/* Size at most `limit`, such that the tiles of an axis are about equally large. */
-static int64_t even(int64_t extent, int64_t limit)
-{
-    const int64_t n = (extent + limit - 1) / limit;
-    return (extent + n - 1) / n;
-}
-
 sf_tiling sf_tiling_make(const sf_gather_axis axis[3], const int64_t extent[3])
 {
     sf_tiling t;
-    t.size[2] = even(extent[2], TILE_WIDTH);
-    t.size[1] = even(extent[1], TILE_VOXELS / (t.size[2] * min64(extent[0], TILE_DEPTH)));
-    t.size[0] = even(extent[0], TILE_VOXELS / (t.size[2] * t.size[1]));
+    t.size[2] = sf_even_size(extent[2], TILE_WIDTH);
+    t.size[1] = sf_even_size(extent[1], TILE_VOXELS / (t.size[2] * min64(extent[0], TILE_DEPTH)));
+    t.size[0] = sf_even_size(extent[0], TILE_VOXELS / (t.size[2] * t.size[1]));
     t.taps = 1;
     for (int a = 0; a < 3; a++) {
         t.patch[a] = (t.size[a] - 1) * axis[a].istep + (axis[a].n > 0 ? axis[a].n : 1);

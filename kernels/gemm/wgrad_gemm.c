@@ -7,7 +7,7 @@
 
 /* Work units are (input block, group of D channels, part of the tiles). When the first two are few,
  * the tiles are cut into parts with sums of their own, which a fixed tree then combines. */
-enum { GROUP = 128, WANTED_UNITS = 16, MAX_PARTS = 8 };
+enum { GROUP = 128, WANTED_UNITS = 16 };
 
 typedef struct {
     sf_tiling t;
@@ -30,7 +30,7 @@ static plan make_plan(const sf_gather_axis axis[3], const int64_t extent[3], int
     p.groups = (p.d_pad + GROUP - 1) / GROUP;
     const int64_t units = sf_blocks(a_channels) * p.groups;
     p.parts = (WANTED_UNITS + units - 1) / units;
-    if (p.parts > MAX_PARTS) p.parts = MAX_PARTS;
+    if (p.parts > SF_MAX_PARTS) p.parts = SF_MAX_PARTS;
     if (p.parts > p.tiles) p.parts = p.tiles;
     p.rows = p.t.taps * a_channels;
     p.per_thread = sf_tiling_patch_floats(&p.t) + sf_tiling_column_floats(&p.t) +
@@ -49,7 +49,7 @@ size_t sf_wgrad_gemm_scratch(const sf_gather_axis axis[3], int64_t a_channels, i
     for (int64_t slices = axis[cut].extent; slices > 0; slices--) {
         extent[cut] = slices;
         const plan p = make_plan(axis, extent, a_channels, d_channels);
-        const size_t floats = (size_t)(MAX_PARTS * p.rows * p.d_pad + p.per_thread * threads);
+        const size_t floats = (size_t)(SF_MAX_PARTS * p.rows * p.d_pad + p.per_thread * threads);
         if (floats > most) most = floats;
     }
     return (most + 16) * sizeof(float);
@@ -105,17 +105,6 @@ static void run_unit(const sf_wgrad *g, const plan *p, int64_t block, int64_t gr
     }
 }
 
-/* Combine the parts of one row (16 lanes) by a fixed tree. */
-static void tree16(const float *sums, int64_t stride, int64_t parts, float out[SF_CBLOCK])
-{
-    float v[MAX_PARTS][SF_CBLOCK];
-    for (int64_t i = 0; i < parts; i++) memcpy(v[i], sums + i * stride, sizeof v[i]);
-    for (int64_t step = 1; step < parts; step *= 2)
-        for (int64_t i = 0; i + step < parts; i += 2 * step)
-            for (int l = 0; l < SF_CBLOCK; l++) v[i][l] += v[i + step][l];
-    memcpy(out, v[0], sizeof v[0]);
-}
-
 /* Write the gradient of 16 D channels in the order of the weights. */
 static void write_block(const sf_wgrad *g, const plan *p, int64_t d_block, const float *sums)
 {
@@ -132,7 +121,7 @@ static void write_block(const sf_wgrad *g, const plan *p, int64_t d_block, const
                                 ax[2].tap[t % ax[2].n] * g->w_tap[2];
             for (int64_t a = 0; a < b.lanes; a++, row += p->d_pad) {
                 float *dw = g->dweight + tap + (b.first + a) * g->w_a + first * g->w_d;
-                tree16(row, p->rows * p->d_pad, p->parts, v);
+                sf_parts_sum16(row, p->rows * p->d_pad, p->parts, v);
                 for (int64_t l = 0; l < lanes; l++) dw[l * g->w_d] = v[l];
             }
         }

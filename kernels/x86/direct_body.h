@@ -45,12 +45,10 @@ static void SF_ISA_NAME(fill_row)(const sf_input *in, int64_t cb, int64_t n, con
                                                 g[2] - v->origin[2] + before);
     const int64_t k = n * sf_cpad(v->shape.c) + cb * SF_CBLOCK;
     dst += before * SF_CBLOCK;
-    if (in->scale)
-        SF_ISA_NAME(act)
-        (x, (const float *)in->scale + k, (const float *)in->shift + k, (float)in->slope,
-         end - before, dst);
-    else
-        memcpy(dst, x, (size_t)((end - before) * SF_CBLOCK) * sizeof *dst);
+    if (in->scale) SF_ISA_NAME(act)
+    (x, (const float *)in->scale + k, (const float *)in->shift + k, (float)in->slope, end - before,
+     dst);
+    else memcpy(dst, x, (size_t)((end - before) * SF_CBLOCK) * sizeof *dst);
 }
 
 static void SF_ISA_NAME(fill_patch)(const sf_gather_axis axis[3], const sf_direct_tile *t,

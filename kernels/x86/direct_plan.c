@@ -9,12 +9,6 @@ enum { WANTED_WUNITS = 16 };
 
 static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 
-static int64_t even(int64_t extent, int64_t limit)
-{
-    const int64_t n = (extent + limit - 1) / limit;
-    return (extent + n - 1) / n;
-}
-
 static int64_t reach(const sf_gather_axis *x, int64_t size)
 {
     return (size - 1) * x->istep + (x->n > 0 ? x->n : 1);
@@ -23,11 +17,11 @@ static int64_t reach(const sf_gather_axis *x, int64_t size)
 sf_direct_tiles sf_direct_tiles_make(const sf_gather_axis axis[3], const int64_t extent[3])
 {
     sf_direct_tiles t = { .tiles = 1, .taps = 1 };
-    t.size[2] = even(extent[2], TILE_WIDTH);
-    t.size[0] = even(extent[0], TILE_DEPTH);
+    t.size[2] = sf_even_size(extent[2], TILE_WIDTH);
+    t.size[0] = sf_even_size(extent[0], TILE_DEPTH);
     const int64_t rows = PATCH_VOXELS / (reach(&axis[2], t.size[2]) * reach(&axis[0], t.size[0]));
     const int64_t fit = (rows - axis[1].n) / axis[1].istep + 1;
-    t.size[1] = even(extent[1], fit > 1 ? fit : 1);
+    t.size[1] = sf_even_size(extent[1], fit > 1 ? fit : 1);
     for (int a = 0; a < 3; a++) {
         t.grid[a] = (extent[a] + t.size[a] - 1) / t.size[a];
         t.patch[a] = reach(&axis[a], t.size[a]);
@@ -116,17 +110,6 @@ sf_direct_wplan sf_direct_wplan_make(const sf_gather_axis axis[3], const int64_t
     return p;
 }
 
-/* Combine the parts of one row (16 lanes) by a fixed tree. */
-static void tree16(const float *sums, int64_t stride, int64_t parts, float out[SF_CBLOCK])
-{
-    float v[SF_MAX_PARTS][SF_CBLOCK];
-    for (int64_t i = 0; i < parts; i++) memcpy(v[i], sums + i * stride, sizeof v[i]);
-    for (int64_t step = 1; step < parts; step *= 2)
-        for (int64_t i = 0; i + step < parts; i += 2 * step)
-            for (int l = 0; l < SF_CBLOCK; l++) v[i][l] += v[i + step][l];
-    memcpy(out, v[0], sizeof v[0]);
-}
-
 void sf_direct_write(const sf_wgrad *g, const sf_direct_wplan *p, int64_t d_block,
                      const float *sums)
 {
@@ -142,7 +125,7 @@ void sf_direct_write(const sf_wgrad *g, const sf_direct_wplan *p, int64_t d_bloc
                                     ax[2].tap[t % ax[2].n] * g->w_tap[2];
                 const float *row = sums + ((i * p->t.taps + t) * SF_CBLOCK + a) * p->d_pad + first;
                 float *dw = g->dweight + tap + (b.first + a) * g->w_a + first * g->w_d;
-                tree16(row, p->sums, p->parts, v);
+                sf_parts_sum16(row, p->sums, p->parts, v);
                 for (int64_t l = 0; l < lanes; l++) dw[l * g->w_d] = v[l];
             }
     }

@@ -10,7 +10,6 @@
 enum {
     SF_CHUNK_BLOCKS = 2, /* input blocks per pass over a tile: weights of a pass stay in L2 */
     SF_MAX_TAPS = 27,
-    SF_MAX_PARTS = 8,
     SF_D_GROUP = 8 /* D blocks per unit of a weight gradient */
 };
 

@@ -141,9 +141,8 @@ void SF_ISA_NAME(sf_wgrad_direct)(const sf_wgrad *g, void *scratch)
     {
         float *mine = rest + omp_get_thread_num() * p.per_thread;
 #pragma omp for schedule(dynamic)
-        for (int64_t u = 0; u < blocks * p.groups * p.parts; u++)
-            SF_ISA_NAME(wunit)
-            (g, &p, u / (p.groups * p.parts), u / p.parts % p.groups, u % p.parts, sums, mine);
+        for (int64_t u = 0; u < blocks * p.groups * p.parts; u++) SF_ISA_NAME(wunit)
+        (g, &p, u / (p.groups * p.parts), u / p.parts % p.groups, u % p.parts, sums, mine);
 #pragma omp for schedule(static)
         for (int64_t i = 0; i < sf_blocks(g->d.x.shape.c); i++) sf_direct_write(g, &p, i, sums);
     }

@@ -7,7 +7,9 @@
 #include "kernels/cpu.h"
 #include "kernels/view.h"
 #include "tensor.h"
+#include <dirent.h>
 #include <math.h>
+#include <omp.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -245,6 +247,35 @@ static void check_variant(bench *b, const sf_conv_impl *im)
     sf_mem_free(keep);
 }
 
+static int os_threads(void)
+{
+    int n = 0;
+    DIR *d = opendir("/proc/self/task");
+    for (const struct dirent *e; d && (e = readdir(d));) n += e->d_name[0] != '.';
+    if (d) closedir(d);
+    return n;
+}
+
+/* With one thread BLAS starts none of its own, and the caller's OpenMP settings stay. First test of
+ * the program: no thread exists yet. */
+static void test_serial_blas(void **state)
+{
+    (void)state;
+    const conv_case t = { 1, { 64 }, 64, 4, 32, 32, { 3, 3, 3 }, { 1, 1, 1 }, 0, false };
+    bench b;
+    if (os_threads() != 1) skip();
+    omp_set_num_threads(2);
+    bench_make(&b, &t);
+    forward(&b, &sf_conv_gemm, 1);
+    backward_weight(&b, &sf_conv_gemm, 1, 0, 0, 4);
+    assert_int_equal(os_threads(), 1);
+    assert_int_equal(omp_get_max_threads(), 2);
+    forward(&b, &sf_conv_gemm, 2);
+    assert_int_equal(os_threads(), 2);
+    assert_int_equal(omp_get_max_threads(), 2);
+    bench_free(&b);
+}
+
 static void test_conv(void **state)
 {
     (void)state;
@@ -266,6 +297,7 @@ static void test_conv(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_serial_blas),
         cmocka_unit_test(test_conv),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
