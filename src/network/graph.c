@@ -46,12 +46,23 @@ void sf_graph_connect(sf_network *net, int node, int value)
     v->last_use = node;
 }
 
+static int64_t slice_groups(int64_t slices)
+{
+    return (slices + SF_LEAF_SLICES - 1) / SF_LEAF_SLICES;
+}
+
 int64_t sf_graph_leaves(sf_shape shape)
 {
     int64_t n = sf_voxels(shape) / SF_LEAF_VOXELS;
     if (n > SF_MAX_LEAVES) n = SF_MAX_LEAVES;
-    if (n > sf_slices(shape)) n = sf_slices(shape);
+    if (n > slice_groups(sf_slices(shape))) n = slice_groups(sf_slices(shape));
     return n < 1 ? 1 : n;
+}
+
+int64_t sf_graph_leaf_start(int64_t slices, int64_t leaves, int64_t l)
+{
+    const int64_t at = l * slice_groups(slices) / leaves * SF_LEAF_SLICES;
+    return at < slices ? at : slices;
 }
 
 static int bits(int64_t n)

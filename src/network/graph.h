@@ -15,7 +15,12 @@
 #include "kernels/convt.h"
 #include "network/network.h"
 
-enum { SF_MAX_LEVELS = SF_MAX_STAGES, SF_MAX_LEAVES = 16, SF_LEAF_VOXELS = 4096 };
+enum {
+    SF_MAX_LEVELS = SF_MAX_STAGES,
+    SF_MAX_LEAVES = 16,
+    SF_LEAF_VOXELS = 4096,
+    SF_LEAF_SLICES = 4
+};
 
 typedef enum {
     SF_NODE_INPUT, /* plain input -> blocked */
@@ -116,13 +121,11 @@ void sf_graph_connect(sf_network *net, int node, int value);
 sf_status sf_graph_plan(sf_network *net);
 
 /** Leaves per sample of a weight gradient over `shape` (the output, or the input of a transposed
- *  convolution): at most 16, at most one per slice, at least 4096 voxels each. Shape alone. */
+ *  convolution): at most 16, at least 4096 voxels each. Shape alone. */
 int64_t sf_graph_leaves(sf_shape shape);
-/** Leaf l of `leaves` covers the slices [first, first of l+1). */
-static inline int64_t sf_graph_leaf_start(int64_t slices, int64_t leaves, int64_t l)
-{
-    return l * slices / leaves;
-}
+/** Leaf l of `leaves` covers the slices [start of l, start of l+1). Borders are multiples of 4
+ * slices, so that kernels that work in tiles of 4 fill them. */
+int64_t sf_graph_leaf_start(int64_t slices, int64_t leaves, int64_t l);
 /** Largest number of partial sums that the tree over samples x leaves holds at once. */
 int sf_graph_tree_depth(int64_t samples, int64_t leaves);
 
