@@ -144,37 +144,84 @@ static void open_source(source *s, const sf_input *in, int64_t n, int64_t block)
     s->shift = *(const v16u *)((const float *)in->shift + at);
 }
 
-static inline v16 load(const source *s, const float *p)
+/* 0 <= slope <= 1 */
+static inline v16 apply(const source *s, v16 x)
 {
-    const v16 x = *(const v16u *)p;
-    if (!s->rule) return x;
     const v16 t = s->scale * x + s->shift, low = s->slope * t;
     const i16 pos = t > 0.0f;
     return (v16)(((i16)t & pos) | ((i16)low & ~pos));
 }
 
-/* A tile's window of `size` points per axis from `from`, zero outside [lo, hi) and the volume,
- * `pitch` vectors per axis. */
-static inline void gather(const wino_geo *g, const source *s, const int64_t from[3],
-                          const int size[3], int64_t lo, int64_t hi, int axis, v16 *d)
+static inline v16 load(const source *s, const float *p)
 {
-    int64_t begin[3], end[3];
+    const v16 x = *(const v16u *)p;
+    return s->rule ? apply(s, x) : x;
+}
+
+/* A tile's window of `size` points per axis from `from`, zero outside [lo, hi). */
+typedef struct {
+    int64_t lo[3], hi[3];
+} limits;
+
+static inline bool inside(const limits *l, const int64_t from[3], const int size[3])
+{
     for (int a = 0; a < 3; a++) {
-        begin[a] = a == axis && lo > 0 ? lo : 0;
-        end[a] = a == axis && hi < g->extent[a] ? hi : g->extent[a];
+        if (from[a] < l->lo[a] || from[a] + size[a] > l->hi[a]) return false;
     }
+    return true;
+}
+
+static inline __attribute__((always_inline)) void gather_inside(const source *s,
+                                                                const int64_t from[3], int n0,
+                                                                int n1, int n2, int t1, int t2,
+                                                                v16 *d)
+{
+    for (int z = 0; z < n0; z++) {
+        for (int y = 0; y < n1; y++) {
+            const float *p = s->data + (from[0] + z) * s->sd + (from[1] + y) * s->sh + from[2] * 16;
+            v16 *row = d + (z * t1 + y) * t2;
+            if (s->rule) {
+                for (int x = 0; x < n2; x++) row[x] = apply(s, *(const v16u *)(p + x * 16));
+            } else {
+                for (int x = 0; x < n2; x++) row[x] = *(const v16u *)(p + x * 16);
+            }
+        }
+    }
+}
+
+static inline void gather_border(const wino_geo *g, const source *s, const int64_t from[3],
+                                 const int size[3], const limits *l, v16 *d)
+{
     for (int z = 0; z < size[0]; z++) {
         for (int y = 0; y < size[1]; y++) {
             v16 *row = d + (z * g->t[1] + y) * g->t[2];
             const int64_t pz = from[0] + z, py = from[1] + y;
-            const bool in = pz >= begin[0] && pz < end[0] && py >= begin[1] && py < end[1];
+            const bool in = pz >= l->lo[0] && pz < l->hi[0] && py >= l->lo[1] && py < l->hi[1];
             const float *p = s->data + pz * s->sd + py * s->sh;
             for (int x = 0; x < size[2]; x++) {
                 const int64_t px = from[2] + x;
-                row[x] = in && px >= begin[2] && px < end[2] ? load(s, p + px * 16) : (v16){ 0 };
+                row[x] = in && px >= l->lo[2] && px < l->hi[2] ? load(s, p + px * 16) : (v16){ 0 };
             }
         }
     }
+}
+
+static void gather(const wino_geo *g, const source *s, const int64_t from[3], const int size[3],
+                   const limits *l, v16 *d)
+{
+    if (!inside(l, from, size))
+        gather_border(g, s, from, size, l, d);
+    else if (size[0] == 6 && size[1] == 6 && size[2] == 6)
+        gather_inside(s, from, 6, 6, 6, 6, 6, d);
+    else if (size[0] == 1 && size[1] == 6 && size[2] == 6)
+        gather_inside(s, from, 1, 6, 6, 6, 6, d);
+    else
+        gather_inside(s, from, size[0], size[1], size[2], g->t[1], g->t[2], d);
+}
+
+static limits whole_volume(const wino_geo *g)
+{
+    return (limits){ { 0 }, { g->extent[0], g->extent[1], g->extent[2] } };
 }
 
 /* V[coordinate][channel block][tile][16] of `count` tiles from tile `first`, one channel block. */
@@ -182,11 +229,12 @@ static void fill_v(const wino_geo *g, const source *s, int64_t first, int64_t co
                    float *v, v16 *cube)
 {
     const int64_t pitch = g->ci * count + 32;
+    const limits l = whole_volume(g);
     for (int64_t i = 0; i < count; i++) {
         int64_t o[3];
         tile_origin(g, first + i, o);
         for (int a = 0; a < 3; a++) o[a] -= (g->t[a] - g->m[a]) / 2;
-        gather(g, s, o, g->t, 0, INT64_MAX, 0, cube);
+        gather(g, s, o, g->t, &l, cube);
         input_transform(cube, g);
         float *to = v + (block * count + i) * 16;
         for (int k = 0; k < g->coords; k++) *(v16u *)(to + k * pitch) = cube[k];
@@ -521,7 +569,10 @@ static void fill_z(const wgrad *w, int64_t block, int64_t i, v16 *cube)
     if (block * 16 < sf_cpad(w->c->out.c)) {
         open_source(&s, &dout, w->a->n, block);
         tile_origin(g, w->first + i, o);
-        gather(g, &s, o, g->m, w->a->slice0, w->a->slice1, w->axis, cube);
+        limits l = whole_volume(g);
+        l.lo[w->axis] = w->a->slice0;
+        l.hi[w->axis] = w->a->slice1;
+        gather(g, &s, o, g->m, &l, cube);
         output_adjoint(cube, g);
     }
     for (int k = 0; k < g->coords; k++)

@@ -114,50 +114,60 @@ static inline void wgtT2(v16 *u, int s)
     u[2 * s] = e + u[3 * s];
 }
 
-/* One transform applied along all three axes of a cube of t[0] x t[1] x t[2] vectors (capacity t on
- * every axis). `lines`: on the axes still to come only the first n[] places hold data. */
+/* One transform applied along all three axes of a cube of t0 x t1 x t2 vectors (m outputs per
+ * axis); the sizes are compile-time constants in the two common cases, so that everything unrolls.
+ * FROM and TO: places that hold data before and after, per axis. */
 #define ALONG_AXES(NAME, F4, F2, FROM, TO)                                                         \
-    static inline void NAME(v16 *d, const wino_geo *g)                                             \
+    static inline __attribute__((always_inline)) void NAME##_sized(v16 *d, int m0, int m1, int m2) \
     {                                                                                              \
-        int have[3] = { FROM(0), FROM(1), FROM(2) };                                               \
-        const int sz = g->t[1] * g->t[2], sy = g->t[2];                                            \
-        for (int z = 0; z < have[0] && g->m[2] > 1; z++) {                                         \
-            for (int y = 0; y < have[1]; y++) {                                                    \
-                if (g->m[2] == 4)                                                                  \
+        const int t1 = EDGE(m1), t2 = EDGE(m2), sz = t1 * t2, sy = t2;                             \
+        const int z_lines = FROM(m0), y_lines = FROM(m1), x_done = TO(m2), y_done = TO(m1);        \
+        for (int z = 0; z < z_lines && m2 > 1; z++) {                                              \
+            for (int y = 0; y < y_lines; y++) {                                                    \
+                if (m2 == 4)                                                                       \
                     F4(d + z * sz + y * sy, 1);                                                    \
                 else                                                                               \
                     F2(d + z * sz + y * sy, 1);                                                    \
             }                                                                                      \
         }                                                                                          \
-        have[2] = TO(2);                                                                           \
-        for (int z = 0; z < have[0] && g->m[1] > 1; z++) {                                         \
-            for (int x = 0; x < have[2]; x++) {                                                    \
-                if (g->m[1] == 4)                                                                  \
+        for (int z = 0; z < z_lines && m1 > 1; z++) {                                              \
+            for (int x = 0; x < x_done; x++) {                                                     \
+                if (m1 == 4)                                                                       \
                     F4(d + z * sz + x, sy);                                                        \
                 else                                                                               \
                     F2(d + z * sz + x, sy);                                                        \
             }                                                                                      \
         }                                                                                          \
-        have[1] = TO(1);                                                                           \
-        for (int y = 0; y < have[1] && g->m[0] > 1; y++) {                                         \
-            for (int x = 0; x < have[2]; x++) {                                                    \
-                if (g->m[0] == 4)                                                                  \
+        for (int y = 0; y < y_done && m0 > 1; y++) {                                               \
+            for (int x = 0; x < x_done; x++) {                                                     \
+                if (m0 == 4)                                                                       \
                     F4(d + y * sy + x, sz);                                                        \
                 else                                                                               \
                     F2(d + y * sy + x, sz);                                                        \
             }                                                                                      \
         }                                                                                          \
+    }                                                                                              \
+    static void NAME(v16 *d, const wino_geo *g)                                                    \
+    {                                                                                              \
+        if (g->m[0] == 4 && g->m[1] == 4 && g->m[2] == 4)                                          \
+            NAME##_sized(d, 4, 4, 4);                                                              \
+        else if (g->m[0] == 1 && g->m[1] == 4 && g->m[2] == 4)                                     \
+            NAME##_sized(d, 1, 4, 4);                                                              \
+        else                                                                                       \
+            NAME##_sized(d, g->m[0], g->m[1], g->m[2]);                                            \
     }
 
-#define FULL(a) g->t[a]
-#define TILE(a) g->m[a]
-#define TAPS(a) (g->m[a] > 1 ? 3 : 1)
+#define EDGE(m) ((m) > 1 ? (m) + 2 : 1)
+#define FULL(m) EDGE(m)
+#define TILE(m) (m)
+#define TAPS(m) ((m) > 1 ? 3 : 1)
 ALONG_AXES(input_transform, in4, in2, FULL, FULL)
 ALONG_AXES(output_transform, out4, out2, FULL, TILE)
 ALONG_AXES(output_adjoint, outT4, outT2, TILE, FULL)
 ALONG_AXES(weight_transform, wgt4, wgt2, TAPS, FULL)
 ALONG_AXES(weight_adjoint, wgtT4, wgtT2, FULL, TAPS)
 #undef ALONG_AXES
+#undef EDGE
 #undef FULL
 #undef TILE
 #undef TAPS
