@@ -81,7 +81,7 @@ static sf_status info_h5(const char *path)
         return SF_OK;
     }
     if (info_container(path) == SF_OK) return SF_OK;
-    return info_arrays(path, "probabilities");
+    return info_arrays(path, "prediction");
 }
 
 static sf_status info_torch(const char *path)

@@ -173,6 +173,7 @@ static sf_status train_part(trainer *t, double lr)
     SF_TRY(sf_loader_seek(t->train, s->epoch, s->iteration, s->iterations));
     while (s->iteration < s->iterations) {
         SF_TRY(train_step(t, lr));
+        sf_comm_poll(); /* other nodes may be waiting for their next task */
         if (t->opt->stop && t->opt->stop(t->opt->stop_user)) {
             SF_TRY(save_latest(t));
             return SF_FAIL(SF_ESTOP, "stopped at epoch %lld, iteration %lld: run again to continue", (long long)s->epoch,

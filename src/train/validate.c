@@ -79,6 +79,7 @@ static sf_status predict_case(const validator *v, const char *id)
     SF_TRY(sf_cases_get(v->cases, index, &view));
     const sf_recipe *r = v->opt->plans->recipe;
     const sf_predict_options po = { .step = r->infer.step, .mirror = v->opt->mirror && r->infer.mirror, .gaussian = true,
+                                    .gaussian_sigma = r->infer.gaussian_sigma,
                                     .average_probabilities = r->infer.average_probabilities, .threads = v->opt->threads };
     bool axis[3];
     sf_mirror_axes(v->cfg, po.mirror, axis);
