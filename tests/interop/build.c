@@ -107,6 +107,46 @@ void tst_zip(tst_bytes *out, const tst_member *m, int count, int method, uint32_
     tst_put_int(out, 0, 2);
 }
 
+void tst_zip64(tst_bytes *out, const tst_member *m)
+{
+    const uint32_t crc = sf_crc32(m->data, m->n);
+    out->n = 0;
+    local_header(out, m, 0, crc);
+    tst_put(out, m->data, m->n);
+    const size_t directory = out->n;
+    tst_put_int(out, 0x02014b50, 4);
+    tst_put_int(out, 0, 12);
+    tst_put_int(out, crc, 4);
+    tst_put_int(out, UINT64_MAX, 8); /* both sizes stand in the extra field */
+    tst_put_int(out, strlen(m->name), 2);
+    tst_put_int(out, 28, 2);
+    tst_put_int(out, 0, 10);
+    tst_put_int(out, UINT32_MAX, 4); /* the offset too */
+    tst_put_text(out, m->name);
+    tst_put_int(out, 1, 2);
+    tst_put_int(out, 24, 2);
+    tst_put_int(out, m->n, 8);
+    tst_put_int(out, m->n, 8);
+    tst_put_int(out, 0, 8);
+    const size_t end64 = out->n;
+    tst_put_int(out, 0x06064b50, 4);
+    tst_put_int(out, 44, 8);
+    tst_put_int(out, 0, 12);
+    tst_put_int(out, 1, 8);
+    tst_put_int(out, 1, 8);
+    tst_put_int(out, end64 - directory, 8);
+    tst_put_int(out, directory, 8);
+    tst_put_int(out, 0x07064b50, 4);
+    tst_put_int(out, 0, 4);
+    tst_put_int(out, end64, 8);
+    tst_put_int(out, 1, 4);
+    tst_put_int(out, 0x06054b50, 4);
+    tst_put_int(out, 0, 4);
+    tst_put_int(out, UINT64_MAX, 8);
+    tst_put_int(out, UINT32_MAX, 4);
+    tst_put_int(out, 0, 2);
+}
+
 /** A NumPy double as protocol 2 writes it: bytes as latin-1 text in UTF-8. */
 static void numpy_double(tst_bytes *b, double x)
 {

@@ -29,6 +29,9 @@ typedef struct {
 } tst_member;
 void tst_zip(tst_bytes *out, const tst_member *m, int count, int method, uint32_t crc_off);
 
+/** One member, all sizes and offsets in ZIP64 records as in files beyond 4 GiB. */
+void tst_zip64(tst_bytes *out, const tst_member *m);
+
 /** data.pkl of a complete small checkpoint: weights "a" (2,3 from storage 0, transposed strides),
  *  "a_again" (the same), "half" (2 from storage 1, HalfStorage), then meta data. */
 void tst_checkpoint_pickle(tst_bytes *pk);

@@ -184,6 +184,31 @@ static void broken_archives(void **state)
     expect(SF_EDATA, "ZIP");
 }
 
+/** Large archives keep sizes and offsets elsewhere; the member is found and checked all the same.
+ */
+static void large_archives(void **state)
+{
+    (void)state;
+    static const char empty[] = "\x80\x02}X\x0f\0\0\0network_weights}s.";
+    const tst_member m = { "top/data.pkl", empty, sizeof empty - 1 };
+    sf_torch_checkpoint *c;
+    tst_zip64(&file, &m);
+    tst_ok(load(&file, &c));
+    assert_int_equal(c->count, 0);
+    sf_torch_destroy(&c);
+    const size_t whole = file.n;
+    int refused_here = 0;
+    for (size_t i = 0; i < whole; i++) {
+        tst_zip64(&file, &m);
+        file.data[i] ^= 0x81;
+        const sf_status st = load(&file, &c);
+        assert_true(st == SF_OK || st == SF_EDATA || st == SF_EUNSUPPORTED);
+        refused_here += st != SF_OK;
+        sf_torch_destroy(&c);
+    }
+    assert_true(refused_here > 60);
+}
+
 /* --- mutations ------------------------------------------------------------------------------- */
 
 static int refused;
@@ -236,7 +261,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whole_checkpoint), cmocka_unit_test(broken_tensors),
         cmocka_unit_test(unsafe_pickles),   cmocka_unit_test(endless_data),
-        cmocka_unit_test(broken_archives),  cmocka_unit_test(mutations),
+        cmocka_unit_test(broken_archives),  cmocka_unit_test(large_archives),
+        cmocka_unit_test(mutations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
