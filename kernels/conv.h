@@ -18,22 +18,24 @@ typedef struct {
 } sf_conv;
 
 /** Fill `out` from the input shape. SF_EINVAL for a kernel or stride outside the contract. */
-sf_status sf_conv_make(sf_conv *c, sf_shape in, int64_t out_channels, const int kernel[3], const int stride[3], sf_dtype dtype);
+sf_status sf_conv_make(sf_conv *c, sf_shape in, int64_t out_channels, const int kernel[3],
+                       const int stride[3], sf_dtype dtype);
 
 typedef struct {
     const sf_input *in;
     int n_in;
     const void *weight, *bias; /* bias [out.c] or NULL */
     sf_view out;               /* forward: written; pad lanes get 0 */
-    double *stats;             /* [n][sf_cpad(out.c)][slices][2] sum and sum of squares of the output per slice, or NULL */
+    double *stats; /* [n][sf_cpad(out.c)][slices][2] sum and sum of squares of the output per slice,
+                      or NULL */
     int threads;
 } sf_conv_fwd;
 
 typedef struct {
     const void *weight;
-    sf_view dout;              /* gradient of the convolution's output */
-    const sf_view *din;        /* one view per input block: gradient with respect to the *loaded* value */
-    const bool *accumulate;    /* per block: add to din instead of overwriting */
+    sf_view dout;       /* gradient of the convolution's output */
+    const sf_view *din; /* one view per input block: gradient with respect to the *loaded* value */
+    const bool *accumulate; /* per block: add to din instead of overwriting */
     int n_in;
     int threads;
 } sf_conv_bwd_data;
@@ -44,16 +46,16 @@ typedef struct {
     int n_in;
     sf_view dout;
     int64_t n, slice0, slice1;
-    void *dweight;             /* overwritten with this leaf's sum, PyTorch order */
-    void *dbias;               /* [out.c] or NULL, overwritten */
+    void *dweight; /* overwritten with this leaf's sum, PyTorch order */
+    void *dbias;   /* [out.c] or NULL, overwritten */
     int threads;
 } sf_conv_bwd_weight;
 
 /** A variant: refuses what it cannot do; the reference is last in every list and accepts all. */
 typedef struct {
-    const char *name;                     /* "gemm", "ref": in logs, tests and benchmarks */
-    unsigned isa;                         /* SF_ISA_* bits it needs (kernels/cpu.h) */
-    bool (*accepts)(const sf_conv *);     /* NULL = always */
+    const char *name;                 /* "gemm", "ref": in logs, tests and benchmarks */
+    unsigned isa;                     /* SF_ISA_* bits it needs (kernels/cpu.h) */
+    bool (*accepts)(const sf_conv *); /* NULL = always */
     size_t (*scratch)(const sf_conv *, int threads); /* bytes of workspace; NULL = none */
     sf_status (*forward)(const sf_conv *, const sf_conv_fwd *, void *scratch);
     sf_status (*backward_data)(const sf_conv *, const sf_conv_bwd_data *, void *scratch);

@@ -1,7 +1,7 @@
-/** Transposed convolution with kernel = stride (1 or 2 per axis), no padding: outputs do not overlap,
- *  out[co][z*t+r] = bias[co] + sum_ci in[ci][z] * w[ci][co][r]. Weights (in, out, tz, ty, tx).
- *  One input block with its load rule; the output is raw (no norm follows) and is written whole.
- *  Source: nnunet-training.md 1.1. */
+/** Transposed convolution with kernel = stride (1 or 2 per axis), no padding: outputs do not
+ * overlap, out[co][z*t+r] = bias[co] + sum_ci in[ci][z] * w[ci][co][r]. Weights (in, out, tz, ty,
+ * tx). One input block with its load rule; the output is raw (no norm follows) and is written
+ * whole. Source: nnunet-training.md 1.1. */
 #ifndef SF_KERNELS_CONVT_H
 #define SF_KERNELS_CONVT_H
 #include "kernels/op.h"
@@ -12,12 +12,29 @@ typedef struct {
     sf_dtype dtype;
 } sf_convt;
 
-sf_status sf_convt_make(sf_convt *c, sf_shape in, int64_t out_channels, const int stride[3], sf_dtype dtype);
+sf_status sf_convt_make(sf_convt *c, sf_shape in, int64_t out_channels, const int stride[3],
+                        sf_dtype dtype);
 
-typedef struct { sf_input in; const void *weight, *bias; sf_view out; int threads; } sf_convt_fwd;
-typedef struct { const void *weight; sf_view dout, din; bool accumulate; int threads; } sf_convt_bwd_data;
+typedef struct {
+    sf_input in;
+    const void *weight, *bias;
+    sf_view out;
+    int threads;
+} sf_convt_fwd;
+typedef struct {
+    const void *weight;
+    sf_view dout, din;
+    bool accumulate;
+    int threads;
+} sf_convt_bwd_data;
 /** One leaf: sample n, *input* slices [slice0, slice1). dweight and dbias are overwritten. */
-typedef struct { sf_input in; sf_view dout; int64_t n, slice0, slice1; void *dweight, *dbias; int threads; } sf_convt_bwd_weight;
+typedef struct {
+    sf_input in;
+    sf_view dout;
+    int64_t n, slice0, slice1;
+    void *dweight, *dbias;
+    int threads;
+} sf_convt_bwd_weight;
 
 typedef struct {
     const char *name;

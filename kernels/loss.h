@@ -12,9 +12,10 @@ enum { SF_NO_IGNORE = -32768 };
 
 typedef struct {
     sf_dtype dtype;
-    sf_shape shape;            /* n, heads, d, h, w */
+    sf_shape shape; /* n, heads, d, h, w */
     bool sigmoid;
-    const uint64_t *region_of; /* sigmoid only: [label] -> bit set of regions (at most 64), n_labels entries */
+    const uint64_t
+        *region_of; /* sigmoid only: [label] -> bit set of regions (at most 64), n_labels entries */
     int n_labels;
     int ignore;
     int threads;
@@ -25,14 +26,18 @@ typedef struct {
  *  (sum of p*y, of p, of y). Length 2 + 3*heads. */
 static inline int64_t sf_loss_terms(int64_t heads) { return 2 + 3 * heads; }
 /** sums: [n][slices][terms]. */
-void sf_loss_forward(const sf_loss_desc *d, const void *logits, const int16_t *labels, double *sums);
+void sf_loss_forward(const sf_loss_desc *d, const void *logits, const int16_t *labels,
+                     double *sums);
 
 /** dlogits = ce * dCE/dz + sum_h (a[n][h]*y + b[n][h]) * dp_h/dz, masked by the ignore label:
  *  ce multiplies each voxel's cross-entropy gradient (weight / counted voxels);
- *  a, b [n][heads] are dLoss/dI and dLoss/dP of that sample and head (zero for background heads). */
-void sf_loss_backward(const sf_loss_desc *d, const void *logits, const int16_t *labels, double ce, const double *a, const double *b, void *dlogits);
+ *  a, b [n][heads] are dLoss/dI and dLoss/dP of that sample and head (zero for background heads).
+ */
+void sf_loss_backward(const sf_loss_desc *d, const void *logits, const int16_t *labels, double ce,
+                      const double *a, const double *b, void *dlogits);
 
 /** p = softmax over heads (or sigmoid); may be in place. */
-void sf_loss_probabilities(sf_dtype dtype, bool sigmoid, int64_t n, int64_t heads, int64_t voxels, const void *logits, void *p, int threads);
+void sf_loss_probabilities(sf_dtype dtype, bool sigmoid, int64_t n, int64_t heads, int64_t voxels,
+                           const void *logits, void *p, int threads);
 
 #endif

@@ -24,7 +24,9 @@
 
 enum { SF_CBLOCK = 16 };
 typedef enum { SF_F32, SF_F64, SF_BF16 } sf_dtype;
-typedef struct { int64_t n, c, d, h, w; } sf_shape;
+typedef struct {
+    int64_t n, c, d, h, w;
+} sf_shape;
 
 static inline size_t sf_dtype_size(sf_dtype t) { return t == SF_F64 ? 8 : t == SF_F32 ? 4 : 2; }
 static inline int64_t sf_cpad(int64_t c) { return (c + SF_CBLOCK - 1) / SF_CBLOCK * SF_CBLOCK; }
@@ -36,9 +38,10 @@ static inline int64_t sf_slices(sf_shape s) { return s.d > 1 ? s.d : s.h; }
 typedef struct {
     void *data;
     sf_dtype dtype;
-    sf_shape shape;                                /* of the part held here, without halo */
+    sf_shape shape;                                 /* of the part held here, without halo */
     int64_t stride_n, stride_c, stride_d, stride_h; /* in elements */
-    int64_t halo[3][2], origin[3], extent[3];      /* axes z,y,x; whole volume: halo 0, origin 0, extent = d,h,w */
+    int64_t halo[3][2], origin[3],
+        extent[3]; /* axes z,y,x; whole volume: halo 0, origin 0, extent = d,h,w */
 } sf_view;
 
 /** Dense view of a whole volume at `data` (sf_view_bytes bytes). */
@@ -58,7 +61,8 @@ typedef struct {
  *  largest power of two below n. The one way in which partial sums are combined. */
 double sf_tree_sum(const double *v, int64_t n, int64_t stride);
 
-/** Plain [n][c][d][h][w] <-> blocked; pad lanes are set to zero. Element types: F32 or F64 (of the view). */
+/** Plain [n][c][d][h][w] <-> blocked; pad lanes are set to zero. Element types: F32 or F64 (of the
+ * view). */
 void sf_block(const void *plain, const sf_view *dst, int threads);
 void sf_unblock(const sf_view *src, void *plain, int threads);
 

@@ -12,9 +12,17 @@ sf_status sf_cmd_verify(int argc, char **argv)
 {
     const char *dir = NULL;
     bool done = false;
-    sf_arg args[] = { { .name = "DATASET", .kind = SF_ARG_STR, .value = &dir, .positional = true, .required = true, .help = "dataset folder" },
+    sf_arg args[] = { { .name = "DATASET",
+                        .kind = SF_ARG_STR,
+                        .value = &dir,
+                        .positional = true,
+                        .required = true,
+                        .help = "dataset folder" },
                       { .name = NULL } };
-    const sf_arg_table table = { "verify", "check a dataset folder: files, labels, shapes, spacings, finite voxels", NULL, args };
+    const sf_arg_table table = {
+        "verify", "check a dataset folder: files, labels, shapes, spacings, finite voxels", NULL,
+        args
+    };
     SF_TRY(sf_cli_parse(&table, argc, argv, &done));
     if (done) return SF_OK;
     sf_dataset *d = NULL;
@@ -43,11 +51,27 @@ sf_status sf_cmd_fingerprint(int argc, char **argv)
 {
     const char *dir = NULL, *out = NULL, *recipe = "paper";
     bool done = false;
-    sf_arg args[] = { { .name = "DATASET", .kind = SF_ARG_STR, .value = &dir, .positional = true, .required = true, .help = "dataset folder" },
-                      { .name = "output", .letter = 'o', .kind = SF_ARG_STR, .value = &out, .meta = "FILE", .required = true, .help = "fingerprint file to write" },
-                      { .name = "recipe", .kind = SF_ARG_STR, .value = &recipe, .meta = "NAME|FILE", .help = "paper (default), nnunetv2, or a JSON file" },
+    sf_arg args[] = { { .name = "DATASET",
+                        .kind = SF_ARG_STR,
+                        .value = &dir,
+                        .positional = true,
+                        .required = true,
+                        .help = "dataset folder" },
+                      { .name = "output",
+                        .letter = 'o',
+                        .kind = SF_ARG_STR,
+                        .value = &out,
+                        .meta = "FILE",
+                        .required = true,
+                        .help = "fingerprint file to write" },
+                      { .name = "recipe",
+                        .kind = SF_ARG_STR,
+                        .value = &recipe,
+                        .meta = "NAME|FILE",
+                        .help = "paper (default), nnunetv2, or a JSON file" },
                       { .name = NULL } };
-    const sf_arg_table table = { "fingerprint", "shapes, spacings and intensities of a dataset", NULL, args };
+    const sf_arg_table table = { "fingerprint", "shapes, spacings and intensities of a dataset",
+                                 NULL, args };
     SF_TRY(sf_cli_parse(&table, argc, argv, &done));
     if (done) return SF_OK;
     sf_dataset *d = NULL;
@@ -55,7 +79,8 @@ sf_status sf_cmd_fingerprint(int argc, char **argv)
     sf_status st;
     SF_GOTO(end, st, sf_dataset_load(&d, dir));
     SF_GOTO(end, st, sf_recipe_load(&r, recipe, NULL));
-    SF_GOTO(end, st, sf_path_remove(out)); /* asked for anew: the stage itself keeps what is there */
+    SF_GOTO(end, st,
+            sf_path_remove(out)); /* asked for anew: the stage itself keeps what is there */
     SF_GOTO(end, st, sf_comm_barrier(sf_comm_world()));
     SF_GOTO(end, st, sf_stage_fingerprint(sf_comm_world(), d, r, out));
 end:
@@ -70,7 +95,8 @@ typedef struct {
     bool explain;
 } plan_words;
 
-static sf_status fingerprint_of(sf_fingerprint **f, sf_dataset **d, const sf_recipe *r, const plan_words *w)
+static sf_status fingerprint_of(sf_fingerprint **f, sf_dataset **d, const sf_recipe *r,
+                                const plan_words *w)
 {
     if (w->fingerprint) {
         SF_TRY(sf_dataset_from_json(d, w->dataset_json));
@@ -115,21 +141,61 @@ sf_status sf_cmd_plan(int argc, char **argv)
 {
     plan_words w = { .recipe = "paper" };
     bool done = false;
-    sf_arg args[] = { { .name = "DATASET", .kind = SF_ARG_STR, .value = &w.dataset, .positional = true, .help = "dataset folder; or give --fingerprint and --dataset-json" },
-                      { .name = "fingerprint", .kind = SF_ARG_STR, .value = &w.fingerprint, .meta = "FILE", .help = "plan from this fingerprint alone" },
-                      { .name = "dataset-json", .kind = SF_ARG_STR, .value = &w.dataset_json, .meta = "FILE", .help = "dataset.json that belongs to --fingerprint" },
-                      { .name = "recipe", .kind = SF_ARG_STR, .value = &w.recipe, .meta = "NAME|FILE", .help = "paper (default), nnunetv2, or a JSON file" },
-                      { .name = "preset", .kind = SF_ARG_STR, .value = &w.preset, .meta = "NAME", .help = "ResEncM, ResEncL or ResEncXL" },
-                      { .name = "memory-gb", .kind = SF_ARG_REAL, .value = &w.memory_gb, .meta = "G", .help = "memory budget of one patch batch; default: the recipe's" },
-                      { .name = "explain", .kind = SF_ARG_FLAG, .value = &w.explain, .help = "print every decision with its rule, inputs and result" },
-                      { .name = "explain-json", .kind = SF_ARG_STR, .value = &w.explain_out, .meta = "FILE", .help = "the same as JSON" },
-                      { .name = "output", .letter = 'o', .kind = SF_ARG_STR, .value = &w.out, .meta = "FILE", .required = true, .help = "plans file to write" },
+    sf_arg args[] = { { .name = "DATASET",
+                        .kind = SF_ARG_STR,
+                        .value = &w.dataset,
+                        .positional = true,
+                        .help = "dataset folder; or give --fingerprint and --dataset-json" },
+                      { .name = "fingerprint",
+                        .kind = SF_ARG_STR,
+                        .value = &w.fingerprint,
+                        .meta = "FILE",
+                        .help = "plan from this fingerprint alone" },
+                      { .name = "dataset-json",
+                        .kind = SF_ARG_STR,
+                        .value = &w.dataset_json,
+                        .meta = "FILE",
+                        .help = "dataset.json that belongs to --fingerprint" },
+                      { .name = "recipe",
+                        .kind = SF_ARG_STR,
+                        .value = &w.recipe,
+                        .meta = "NAME|FILE",
+                        .help = "paper (default), nnunetv2, or a JSON file" },
+                      { .name = "preset",
+                        .kind = SF_ARG_STR,
+                        .value = &w.preset,
+                        .meta = "NAME",
+                        .help = "ResEncM, ResEncL or ResEncXL" },
+                      { .name = "memory-gb",
+                        .kind = SF_ARG_REAL,
+                        .value = &w.memory_gb,
+                        .meta = "G",
+                        .help = "memory budget of one patch batch; default: the recipe's" },
+                      { .name = "explain",
+                        .kind = SF_ARG_FLAG,
+                        .value = &w.explain,
+                        .help = "print every decision with its rule, inputs and result" },
+                      { .name = "explain-json",
+                        .kind = SF_ARG_STR,
+                        .value = &w.explain_out,
+                        .meta = "FILE",
+                        .help = "the same as JSON" },
+                      { .name = "output",
+                        .letter = 'o',
+                        .kind = SF_ARG_STR,
+                        .value = &w.out,
+                        .meta = "FILE",
+                        .required = true,
+                        .help = "plans file to write" },
                       { .name = NULL } };
-    const sf_arg_table table = { "plan", "derive all configurations from a fingerprint", NULL, args };
+    const sf_arg_table table = { "plan", "derive all configurations from a fingerprint", NULL,
+                                 args };
     SF_TRY(sf_cli_parse(&table, argc, argv, &done));
     if (done) return SF_OK;
-    SF_CHECK(w.dataset || (w.fingerprint && w.dataset_json), SF_EINVAL, "plan: give DATASET, or both --fingerprint and --dataset-json");
-    SF_CHECK(!w.dataset || !w.fingerprint, SF_EINVAL, "plan: DATASET and --fingerprint exclude each other");
+    SF_CHECK(w.dataset || (w.fingerprint && w.dataset_json), SF_EINVAL,
+             "plan: give DATASET, or both --fingerprint and --dataset-json");
+    SF_CHECK(!w.dataset || !w.fingerprint, SF_EINVAL,
+             "plan: DATASET and --fingerprint exclude each other");
     sf_status st = sf_comm_rank(sf_comm_world()) == 0 ? plan(&w) : SF_OK;
     return sf_comm_agree(sf_comm_world(), st);
 }
@@ -141,14 +207,49 @@ sf_status sf_cmd_preprocess(int argc, char **argv)
     int64_t threads = 0;
     bool done = false;
     sf_settings_default(&o.settings);
-    sf_arg args[] = { { .name = "DATASET", .kind = SF_ARG_STR, .value = &dataset, .positional = true, .required = true, .help = "dataset folder" },
-                      { .name = "plans", .letter = 'p', .kind = SF_ARG_STR, .value = &plans, .meta = "FILE", .required = true, .help = "plans file" },
-                      { .name = "work", .letter = 'w', .kind = SF_ARG_STR, .value = &o.work, .meta = "DIR", .required = true, .help = "work folder; made when missing" },
-                      { .name = "configs", .letter = 'c', .kind = SF_ARG_STR, .value = &o.configs, .meta = "LIST", .help = "default: all of the plan" },
-                      { .name = "num-folds", .kind = SF_ARG_INT, .value = &o.settings.num_folds, .meta = "N", .help = "folds of the cross-validation; default 5" },
-                      { .name = "threads", .letter = 't', .kind = SF_ARG_INT, .value = &threads, .meta = "T", .help = "per rank; default: this rank's share" },
+    sf_arg args[] = { { .name = "DATASET",
+                        .kind = SF_ARG_STR,
+                        .value = &dataset,
+                        .positional = true,
+                        .required = true,
+                        .help = "dataset folder" },
+                      { .name = "plans",
+                        .letter = 'p',
+                        .kind = SF_ARG_STR,
+                        .value = &plans,
+                        .meta = "FILE",
+                        .required = true,
+                        .help = "plans file" },
+                      { .name = "work",
+                        .letter = 'w',
+                        .kind = SF_ARG_STR,
+                        .value = &o.work,
+                        .meta = "DIR",
+                        .required = true,
+                        .help = "work folder; made when missing" },
+                      { .name = "configs",
+                        .letter = 'c',
+                        .kind = SF_ARG_STR,
+                        .value = &o.configs,
+                        .meta = "LIST",
+                        .help = "default: all of the plan" },
+                      { .name = "num-folds",
+                        .kind = SF_ARG_INT,
+                        .value = &o.settings.num_folds,
+                        .meta = "N",
+                        .help = "folds of the cross-validation; default 5" },
+                      { .name = "threads",
+                        .letter = 't',
+                        .kind = SF_ARG_INT,
+                        .value = &threads,
+                        .meta = "T",
+                        .help = "per rank; default: this rank's share" },
                       { .name = NULL } };
-    const sf_arg_table table = { "preprocess", "crop, normalise and resample all cases into preprocessed/CONFIG.h5 of a work folder", NULL, args };
+    const sf_arg_table table = {
+        "preprocess",
+        "crop, normalise and resample all cases into preprocessed/CONFIG.h5 of a work folder", NULL,
+        args
+    };
     SF_TRY(sf_cli_parse(&table, argc, argv, &done));
     if (done) return SF_OK;
     SF_TRY(sf_cli_absolute(o.settings.dataset, dataset));
@@ -162,14 +263,39 @@ sf_status sf_cmd_phantom(int argc, char **argv)
     const char *out = NULL;
     int64_t seed = 0;
     bool done = false;
-    sf_arg args[] = { { .name = "OUT", .kind = SF_ARG_STR, .value = &out, .positional = true, .required = true, .help = "folder in which Dataset999_Phantom is made" },
-                      { .name = "cases", .kind = SF_ARG_INT, .value = &o.cases, .meta = "N", .help = "training cases; default 10; a fifth as many test cases are added" },
-                      { .name = "extent", .kind = SF_ARG_INT, .value = &o.extent, .meta = "N", .help = "typical edge in voxels; default 40 (2-D 96)" },
-                      { .name = "anisotropic", .kind = SF_ARG_FLAG, .value = &o.anisotropic, .help = "voxels of 5 x 1 x 1 mm" },
-                      { .name = "2d", .kind = SF_ARG_FLAG, .value = &o.flat, .help = "grey PNG images" },
-                      { .name = "seed", .kind = SF_ARG_INT, .value = &seed, .meta = "S", .help = "default 0; same seed, same bytes" },
-                      { .name = NULL } };
-    const sf_arg_table table = { "phantom", "make a small labelled dataset: ellipsoids, tubes, noise, two classes", NULL, args };
+    sf_arg args[] = {
+        { .name = "OUT",
+          .kind = SF_ARG_STR,
+          .value = &out,
+          .positional = true,
+          .required = true,
+          .help = "folder in which Dataset999_Phantom is made" },
+        { .name = "cases",
+          .kind = SF_ARG_INT,
+          .value = &o.cases,
+          .meta = "N",
+          .help = "training cases; default 10; a fifth as many test cases are added" },
+        { .name = "extent",
+          .kind = SF_ARG_INT,
+          .value = &o.extent,
+          .meta = "N",
+          .help = "typical edge in voxels; default 40 (2-D 96)" },
+        { .name = "anisotropic",
+          .kind = SF_ARG_FLAG,
+          .value = &o.anisotropic,
+          .help = "voxels of 5 x 1 x 1 mm" },
+        { .name = "2d", .kind = SF_ARG_FLAG, .value = &o.flat, .help = "grey PNG images" },
+        { .name = "seed",
+          .kind = SF_ARG_INT,
+          .value = &seed,
+          .meta = "S",
+          .help = "default 0; same seed, same bytes" },
+        { .name = NULL }
+    };
+    const sf_arg_table table = {
+        "phantom", "make a small labelled dataset: ellipsoids, tubes, noise, two classes", NULL,
+        args
+    };
     SF_TRY(sf_cli_parse(&table, argc, argv, &done));
     if (done) return SF_OK;
     o.seed = (uint64_t)seed;

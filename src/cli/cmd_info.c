@@ -40,8 +40,10 @@ static sf_status info_container(const char *path)
             return st;
         }
         const int64_t *s = v.props.shape;
-        printf("%s channels=%d shape=%lldx%lldx%lld locations=", v.id, v.channels, (long long)s[0], (long long)s[1], (long long)s[2]);
-        for (int e = 0; e < v.loc->n_entries; e++) printf("%s%lld", e ? "," : "", (long long)v.loc->count[e]);
+        printf("%s channels=%d shape=%lldx%lldx%lld locations=", v.id, v.channels, (long long)s[0],
+               (long long)s[1], (long long)s[2]);
+        for (int e = 0; e < v.loc->n_entries; e++)
+            printf("%s%lld", e ? "," : "", (long long)v.loc->count[e]);
         putchar('\n');
     }
     sf_cases_close(&c);
@@ -71,7 +73,8 @@ static sf_status info_arrays(const char *path, const char *group)
     return st;
 }
 
-/* Which of our HDF5 files is it? The readers verify the checksum first, so trying them in turn is safe. */
+/* Which of our HDF5 files is it? The readers verify the checksum first, so trying them in turn is
+ * safe. */
 static sf_status info_h5(const char *path)
 {
     if (info_arrays(path, "params") == SF_OK) {
@@ -89,7 +92,8 @@ static sf_status info_torch(const char *path)
     sf_torch_checkpoint *c = NULL;
     SF_TRY(sf_torch_load(&c, path));
     printf("PyTorch checkpoint, %d tensors\n", c->count);
-    for (int i = 0; i < c->count; i++) print_shape(c->tensor[i].name, c->tensor[i].ndim, c->tensor[i].dim);
+    for (int i = 0; i < c->count; i++)
+        print_shape(c->tensor[i].name, c->tensor[i].ndim, c->tensor[i].dim);
     sf_torch_destroy(&c);
     return SF_OK;
 }
@@ -107,9 +111,10 @@ static sf_status info_image(const char *path)
         hi = img->data[i] > hi ? img->data[i] : hi;
         sum += img->data[i];
     }
-    printf("image channels=%d shape_zyx=%lldx%lldx%lld spacing_zyx=%gx%gx%g min=%g max=%g mean=%g\n", img->channels,
-           (long long)g->shape[0], (long long)g->shape[1], (long long)g->shape[2], g->spacing[0], g->spacing[1], g->spacing[2], lo, hi,
-           n ? sum / (double)n : 0);
+    printf(
+        "image channels=%d shape_zyx=%lldx%lldx%lld spacing_zyx=%gx%gx%g min=%g max=%g mean=%g\n",
+        img->channels, (long long)g->shape[0], (long long)g->shape[1], (long long)g->shape[2],
+        g->spacing[0], g->spacing[1], g->spacing[2], lo, hi, n ? sum / (double)n : 0);
     sf_image_destroy(&img);
     return SF_OK;
 }
@@ -127,8 +132,17 @@ sf_status sf_cmd_info(int argc, char **argv)
 {
     const char *path = NULL;
     bool hash = false, done = false;
-    sf_arg args[] = { { .name = "FILE", .kind = SF_ARG_STR, .value = &path, .positional = true, .required = true, .help = "JSON, our .h5 files, .pth checkpoints, images" },
-                      { .name = "hash", .kind = SF_ARG_FLAG, .value = &hash, .help = "only the hash of a checkpoint's weights: SHA-256 over all parameters in name order, float32 little-endian" },
+    sf_arg args[] = { { .name = "FILE",
+                        .kind = SF_ARG_STR,
+                        .value = &path,
+                        .positional = true,
+                        .required = true,
+                        .help = "JSON, our .h5 files, .pth checkpoints, images" },
+                      { .name = "hash",
+                        .kind = SF_ARG_FLAG,
+                        .value = &hash,
+                        .help = "only the hash of a checkpoint's weights: SHA-256 over all "
+                                "parameters in name order, float32 little-endian" },
                       { .name = NULL } };
     const sf_arg_table table = { "info", "print what a file holds", NULL, args };
     SF_TRY(sf_cli_parse(&table, argc, argv, &done));

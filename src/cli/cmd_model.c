@@ -16,7 +16,8 @@ static sf_status fold_number(int *fold, const char *word)
     *fold = SF_FOLD_ALL;
     if (strcmp(word, "all") == 0) return SF_OK;
     const long v = strtol(word, &end, 10);
-    SF_CHECK(*word && *end == 0 && v >= 0 && v < 1000, SF_EINVAL, "'%s' is not a fold number", word);
+    SF_CHECK(*word && *end == 0 && v >= 0 && v < 1000, SF_EINVAL, "'%s' is not a fold number",
+             word);
     *fold = (int)v;
     return SF_OK;
 }
@@ -26,18 +27,67 @@ sf_status sf_cmd_train(int argc, char **argv)
     sf_run_options o = { .ensembles = true, .checkpoint_seconds = 300, .stop = sf_cli_stop_asked };
     const char *config = NULL, *fold_word = NULL;
     int64_t epochs = 0, iterations = 0, batch = 0, seed = 0, threads = 0;
-    bool g_epochs = false, g_iter = false, g_batch = false, g_seed = false, no_mirroring = false, done = false;
-    sf_arg args[] = { { .name = "work", .letter = 'w', .kind = SF_ARG_STR, .value = &o.work, .meta = "DIR", .required = true, .help = "work folder, preprocessed" },
-                      { .name = "config", .letter = 'c', .kind = SF_ARG_STR, .value = &config, .meta = "NAME", .required = true, .help = "2d, 3d_fullres, ..." },
-                      { .name = "fold", .letter = 'f', .kind = SF_ARG_STR, .value = &fold_word, .meta = "K|all", .required = true, .help = "fold number, or all = no validation cases left out" },
-                      { .name = "epochs", .kind = SF_ARG_INT, .value = &epochs, .given = &g_epochs, .meta = "N", .help = "default: the work folder's, else the recipe's" },
-                      { .name = "iterations", .kind = SF_ARG_INT, .value = &iterations, .given = &g_iter, .meta = "N", .help = "steps per epoch" },
-                      { .name = "batch-size", .kind = SF_ARG_INT, .value = &batch, .given = &g_batch, .meta = "B", .help = "default: the plan's" },
-                      { .name = "seed", .kind = SF_ARG_INT, .value = &seed, .given = &g_seed, .meta = "S", .help = "default: the work folder's" },
-                      { .name = "threads", .letter = 't', .kind = SF_ARG_INT, .value = &threads, .meta = "T", .help = "default: all processors of this rank" },
-                      { .name = "no-mirroring", .kind = SF_ARG_FLAG, .value = &no_mirroring, .help = "neither in augmentation nor in inference" },
+    bool g_epochs = false, g_iter = false, g_batch = false, g_seed = false, no_mirroring = false,
+         done = false;
+    sf_arg args[] = { { .name = "work",
+                        .letter = 'w',
+                        .kind = SF_ARG_STR,
+                        .value = &o.work,
+                        .meta = "DIR",
+                        .required = true,
+                        .help = "work folder, preprocessed" },
+                      { .name = "config",
+                        .letter = 'c',
+                        .kind = SF_ARG_STR,
+                        .value = &config,
+                        .meta = "NAME",
+                        .required = true,
+                        .help = "2d, 3d_fullres, ..." },
+                      { .name = "fold",
+                        .letter = 'f',
+                        .kind = SF_ARG_STR,
+                        .value = &fold_word,
+                        .meta = "K|all",
+                        .required = true,
+                        .help = "fold number, or all = no validation cases left out" },
+                      { .name = "epochs",
+                        .kind = SF_ARG_INT,
+                        .value = &epochs,
+                        .given = &g_epochs,
+                        .meta = "N",
+                        .help = "default: the work folder's, else the recipe's" },
+                      { .name = "iterations",
+                        .kind = SF_ARG_INT,
+                        .value = &iterations,
+                        .given = &g_iter,
+                        .meta = "N",
+                        .help = "steps per epoch" },
+                      { .name = "batch-size",
+                        .kind = SF_ARG_INT,
+                        .value = &batch,
+                        .given = &g_batch,
+                        .meta = "B",
+                        .help = "default: the plan's" },
+                      { .name = "seed",
+                        .kind = SF_ARG_INT,
+                        .value = &seed,
+                        .given = &g_seed,
+                        .meta = "S",
+                        .help = "default: the work folder's" },
+                      { .name = "threads",
+                        .letter = 't',
+                        .kind = SF_ARG_INT,
+                        .value = &threads,
+                        .meta = "T",
+                        .help = "default: all processors of this rank" },
+                      { .name = "no-mirroring",
+                        .kind = SF_ARG_FLAG,
+                        .value = &no_mirroring,
+                        .help = "neither in augmentation nor in inference" },
                       { .name = NULL } };
-    const sf_arg_table table = { "train", "train one configuration on one fold, continuing what is there", NULL, args };
+    const sf_arg_table table = { "train",
+                                 "train one configuration on one fold, continuing what is there",
+                                 NULL, args };
     SF_TRY(sf_cli_parse(&table, argc, argv, &done));
     if (done) return SF_OK;
     int fold;
@@ -50,7 +100,8 @@ sf_status sf_cmd_train(int argc, char **argv)
     if (g_batch) s->batch = batch;
     if (g_seed) s->seed = (uint64_t)seed;
     if (no_mirroring) s->mirror = false;
-    SF_CHECK(s->epochs >= 0 && s->iterations >= 0 && s->batch >= 0 && seed >= 0, SF_EINVAL, "numbers must not be negative");
+    SF_CHECK(s->epochs >= 0 && s->iterations >= 0 && s->batch >= 0 && seed >= 0, SF_EINVAL,
+             "numbers must not be negative");
     o.stored = &kept;
     o.threads = (int)threads;
     sf_cli_catch_signals();
@@ -61,12 +112,34 @@ sf_status sf_cmd_select(int argc, char **argv)
 {
     sf_run_options o = { .ensembles = true };
     bool no_ensembles = false, done = false;
-    sf_arg args[] = { { .name = "work", .letter = 'w', .kind = SF_ARG_STR, .value = &o.work, .meta = "DIR", .required = true, .help = "work folder with trained folds" },
-                      { .name = "configs", .letter = 'c', .kind = SF_ARG_STR, .value = &o.configs, .meta = "LIST", .help = "default: all that are trained in all folds" },
-                      { .name = "folds", .letter = 'f', .kind = SF_ARG_STR, .value = &o.folds, .meta = "all|LIST", .help = "default all" },
-                      { .name = "no-ensembles", .kind = SF_ARG_FLAG, .value = &no_ensembles, .help = "choose among single models only" },
+    sf_arg args[] = { { .name = "work",
+                        .letter = 'w',
+                        .kind = SF_ARG_STR,
+                        .value = &o.work,
+                        .meta = "DIR",
+                        .required = true,
+                        .help = "work folder with trained folds" },
+                      { .name = "configs",
+                        .letter = 'c',
+                        .kind = SF_ARG_STR,
+                        .value = &o.configs,
+                        .meta = "LIST",
+                        .help = "default: all that are trained in all folds" },
+                      { .name = "folds",
+                        .letter = 'f',
+                        .kind = SF_ARG_STR,
+                        .value = &o.folds,
+                        .meta = "all|LIST",
+                        .help = "default all" },
+                      { .name = "no-ensembles",
+                        .kind = SF_ARG_FLAG,
+                        .value = &no_ensembles,
+                        .help = "choose among single models only" },
                       { .name = NULL } };
-    const sf_arg_table table = { "select", "choose the best model or ensemble and its post-processing by cross-validation", NULL, args };
+    const sf_arg_table table = {
+        "select", "choose the best model or ensemble and its post-processing by cross-validation",
+        NULL, args
+    };
     SF_TRY(sf_cli_parse(&table, argc, argv, &done));
     if (done) return SF_OK;
     o.ensembles = !no_ensembles;
@@ -112,11 +185,18 @@ static sf_status predict(const predict_words *w)
     SF_GOTO(end, st, sf_path_join(json, w->model, "dataset.json", NULL));
     SF_GOTO(end, st, sf_dataset_from_json(&d, json));
     SF_GOTO(end, st, sf_cases_find(&cases, &n_cases, w->in, d->file_ending, d->n_channels));
-    SF_CHECK_GOTO(end, st, n_cases > 0, SF_EDATA, "%s holds no images named CASE_0000%s", w->in, d->file_ending);
+    SF_CHECK_GOTO(end, st, n_cases > 0, SF_EDATA, "%s holds no images named CASE_0000%s", w->in,
+                  d->file_ending);
     SF_GOTO(end, st, list_folds(&fold, &n_folds, w->folds));
     SF_GOTO(end, st, sf_threads_decide(&threads, world, (int)w->threads));
-    const sf_apply_options o = { .model = { w->model }, .n_models = 1, .folds = fold, .n_folds = n_folds, .checkpoint = w->checkpoint,
-                                 .step = w->step, .mirror = !w->no_mirroring, .threads = threads,
+    const sf_apply_options o = { .model = { w->model },
+                                 .n_models = 1,
+                                 .folds = fold,
+                                 .n_folds = n_folds,
+                                 .checkpoint = w->checkpoint,
+                                 .step = w->step,
+                                 .mirror = !w->no_mirroring,
+                                 .threads = threads,
                                  .save_probabilities = w->save_probabilities };
     SF_GOTO(end, st, sf_apply_cases(world, &o, cases, n_cases, w->out));
     if (sf_comm_rank(world) == 0) printf("%d cases segmented in %s\n", n_cases, w->out);
@@ -131,17 +211,63 @@ sf_status sf_cmd_predict(int argc, char **argv)
 {
     predict_words w = { .checkpoint = "checkpoint_final" };
     bool done = false;
-    sf_arg args[] = { { .name = "model", .letter = 'm', .kind = SF_ARG_STR, .value = &w.model, .meta = "DIR", .required = true, .help = "model folder: results/CONFIG, or nnU-Net's TRAINER__PLANS__CONFIG" },
-                      { .name = "input", .letter = 'i', .kind = SF_ARG_STR, .value = &w.in, .meta = "DIR", .required = true, .help = "images CASE_0000.ending, one file per channel" },
-                      { .name = "output", .letter = 'o', .kind = SF_ARG_STR, .value = &w.out, .meta = "DIR", .required = true, .help = "segmentations CASE.ending" },
-                      { .name = "folds", .letter = 'f', .kind = SF_ARG_STR, .value = &w.folds, .meta = "all|LIST", .help = "default all folds that are there" },
-                      { .name = "checkpoint", .kind = SF_ARG_STR, .value = &w.checkpoint, .meta = "NAME", .help = "checkpoint_final (default) or checkpoint_best" },
-                      { .name = "step", .kind = SF_ARG_REAL, .value = &w.step, .meta = "X", .help = "tile step as a part of the patch; default 0.5" },
-                      { .name = "threads", .letter = 't', .kind = SF_ARG_INT, .value = &w.threads, .meta = "T", .help = "per rank; default: this rank's share" },
-                      { .name = "no-mirroring", .kind = SF_ARG_FLAG, .value = &w.no_mirroring, .help = "one pass per tile" },
-                      { .name = "save-probabilities", .kind = SF_ARG_FLAG, .value = &w.save_probabilities, .help = "also write CASE.h5" },
+    sf_arg args[] = { { .name = "model",
+                        .letter = 'm',
+                        .kind = SF_ARG_STR,
+                        .value = &w.model,
+                        .meta = "DIR",
+                        .required = true,
+                        .help =
+                            "model folder: results/CONFIG, or nnU-Net's TRAINER__PLANS__CONFIG" },
+                      { .name = "input",
+                        .letter = 'i',
+                        .kind = SF_ARG_STR,
+                        .value = &w.in,
+                        .meta = "DIR",
+                        .required = true,
+                        .help = "images CASE_0000.ending, one file per channel" },
+                      { .name = "output",
+                        .letter = 'o',
+                        .kind = SF_ARG_STR,
+                        .value = &w.out,
+                        .meta = "DIR",
+                        .required = true,
+                        .help = "segmentations CASE.ending" },
+                      { .name = "folds",
+                        .letter = 'f',
+                        .kind = SF_ARG_STR,
+                        .value = &w.folds,
+                        .meta = "all|LIST",
+                        .help = "default all folds that are there" },
+                      { .name = "checkpoint",
+                        .kind = SF_ARG_STR,
+                        .value = &w.checkpoint,
+                        .meta = "NAME",
+                        .help = "checkpoint_final (default) or checkpoint_best" },
+                      { .name = "step",
+                        .kind = SF_ARG_REAL,
+                        .value = &w.step,
+                        .meta = "X",
+                        .help = "tile step as a part of the patch; default 0.5" },
+                      { .name = "threads",
+                        .letter = 't',
+                        .kind = SF_ARG_INT,
+                        .value = &w.threads,
+                        .meta = "T",
+                        .help = "per rank; default: this rank's share" },
+                      { .name = "no-mirroring",
+                        .kind = SF_ARG_FLAG,
+                        .value = &w.no_mirroring,
+                        .help = "one pass per tile" },
+                      { .name = "save-probabilities",
+                        .kind = SF_ARG_FLAG,
+                        .value = &w.save_probabilities,
+                        .help = "also write CASE.h5" },
                       { .name = NULL } };
-    const sf_arg_table table = { "predict", "segment new images with a trained model; cases are spread over the ranks", NULL, args };
+    const sf_arg_table table = {
+        "predict", "segment new images with a trained model; cases are spread over the ranks", NULL,
+        args
+    };
     SF_TRY(sf_cli_parse(&table, argc, argv, &done));
     if (done) return SF_OK;
     SF_CHECK(w.step >= 0 && w.step <= 1, SF_EINVAL, "--step must be above 0 and at most 1");
@@ -174,11 +300,37 @@ sf_status sf_cmd_evaluate(int argc, char **argv)
 {
     const char *pred = NULL, *ref = NULL, *out = NULL, *dataset_json = NULL;
     bool chill = false, done = false;
-    sf_arg args[] = { { .name = "pred", .letter = 'p', .kind = SF_ARG_STR, .value = &pred, .meta = "DIR", .required = true, .help = "segmentations" },
-                      { .name = "ref", .letter = 'r', .kind = SF_ARG_STR, .value = &ref, .meta = "DIR", .required = true, .help = "reference labels of the same names" },
-                      { .name = "dataset-json", .letter = 'd', .kind = SF_ARG_STR, .value = &dataset_json, .meta = "FILE", .help = "labels; default: dataset.json in or above REF, or in PRED" },
-                      { .name = "output", .letter = 'o', .kind = SF_ARG_STR, .value = &out, .meta = "FILE", .required = true, .help = "summary.json to write" },
-                      { .name = "chill", .kind = SF_ARG_FLAG, .value = &chill, .help = "references without a segmentation are left out" },
+    sf_arg args[] = { { .name = "pred",
+                        .letter = 'p',
+                        .kind = SF_ARG_STR,
+                        .value = &pred,
+                        .meta = "DIR",
+                        .required = true,
+                        .help = "segmentations" },
+                      { .name = "ref",
+                        .letter = 'r',
+                        .kind = SF_ARG_STR,
+                        .value = &ref,
+                        .meta = "DIR",
+                        .required = true,
+                        .help = "reference labels of the same names" },
+                      { .name = "dataset-json",
+                        .letter = 'd',
+                        .kind = SF_ARG_STR,
+                        .value = &dataset_json,
+                        .meta = "FILE",
+                        .help = "labels; default: dataset.json in or above REF, or in PRED" },
+                      { .name = "output",
+                        .letter = 'o',
+                        .kind = SF_ARG_STR,
+                        .value = &out,
+                        .meta = "FILE",
+                        .required = true,
+                        .help = "summary.json to write" },
+                      { .name = "chill",
+                        .kind = SF_ARG_FLAG,
+                        .value = &chill,
+                        .help = "references without a segmentation are left out" },
                       { .name = NULL } };
     const sf_arg_table table = { "evaluate", "compare segmentations with references", NULL, args };
     SF_TRY(sf_cli_parse(&table, argc, argv, &done));
@@ -195,7 +347,9 @@ sf_status sf_cmd_evaluate(int argc, char **argv)
     sf_summary *s = NULL;
     sf_status st;
     SF_GOTO(end, st, sf_dataset_from_json(&d, dataset_json));
-    SF_GOTO(end, st, sf_evaluate_folders(&s, ref, pred, d->file_ending, &d->labels, chill, sf_threads_available()));
+    SF_GOTO(end, st,
+            sf_evaluate_folders(&s, ref, pred, d->file_ending, &d->labels, chill,
+                                sf_threads_available()));
     SF_GOTO(end, st, sf_summary_save(s, &d->labels, out));
     SF_GOTO(end, st, print_summary(s, &d->labels));
 end:

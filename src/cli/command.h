@@ -1,4 +1,5 @@
-/** What all commands share. A command parses its words, calls the libraries and prints results to stdout. */
+/** What all commands share. A command parses its words, calls the libraries and prints results to
+ * stdout. */
 #ifndef SF_CLI_COMMAND_H
 #define SF_CLI_COMMAND_H
 #include "base/args.h"
@@ -8,8 +9,8 @@
 /** argv[0] is the command's name. */
 typedef sf_status sf_command_fn(int argc, char **argv);
 
-sf_command_fn sf_cmd_verify, sf_cmd_fingerprint, sf_cmd_plan, sf_cmd_preprocess, sf_cmd_train, sf_cmd_predict, sf_cmd_evaluate,
-    sf_cmd_select, sf_cmd_run, sf_cmd_phantom, sf_cmd_info;
+sf_command_fn sf_cmd_verify, sf_cmd_fingerprint, sf_cmd_plan, sf_cmd_preprocess, sf_cmd_train,
+    sf_cmd_predict, sf_cmd_evaluate, sf_cmd_select, sf_cmd_run, sf_cmd_phantom, sf_cmd_info;
 
 /** Parse; on --help print it and set *done. */
 sf_status sf_cli_parse(const sf_arg_table *t, int argc, char **argv, bool *done);
@@ -17,7 +18,8 @@ sf_status sf_cli_parse(const sf_arg_table *t, int argc, char **argv, bool *done)
 sf_status sf_cli_absolute(char out[SF_PATH_MAX], const char *path);
 /** "paper", "nnunetv2", or the absolute form of a file. */
 sf_status sf_cli_recipe(char out[SF_PATH_MAX], const char *name);
-/** SIGTERM, SIGINT, SIGUSR1 ask trainings to write a checkpoint and stop; for sf_run_options.stop. */
+/** SIGTERM, SIGINT, SIGUSR1 ask trainings to write a checkpoint and stop; for sf_run_options.stop.
+ */
 void sf_cli_catch_signals(void);
 bool sf_cli_stop_asked(void *unused);
 

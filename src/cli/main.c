@@ -14,13 +14,17 @@ static const struct {
     unsigned needs;
     const char *brief;
 } commands[] = {
-    { "run", sf_cmd_run, NEEDS_MPI, "everything in order: from a dataset to a chosen model and predictions" },
+    { "run", sf_cmd_run, NEEDS_MPI,
+      "everything in order: from a dataset to a chosen model and predictions" },
     { "verify", sf_cmd_verify, 0, "check a dataset folder" },
-    { "fingerprint", sf_cmd_fingerprint, NEEDS_MPI, "shapes, spacings and intensities of a dataset" },
+    { "fingerprint", sf_cmd_fingerprint, NEEDS_MPI,
+      "shapes, spacings and intensities of a dataset" },
     { "plan", sf_cmd_plan, NEEDS_MPI, "derive all configurations from a fingerprint" },
-    { "preprocess", sf_cmd_preprocess, NEEDS_MPI, "crop, normalise, resample all cases into one file per configuration" },
+    { "preprocess", sf_cmd_preprocess, NEEDS_MPI,
+      "crop, normalise, resample all cases into one file per configuration" },
     { "train", sf_cmd_train, NEEDS_MPI, "train one configuration on one fold" },
-    { "select", sf_cmd_select, NEEDS_MPI, "choose the best model or ensemble and its post-processing" },
+    { "select", sf_cmd_select, NEEDS_MPI,
+      "choose the best model or ensemble and its post-processing" },
     { "predict", sf_cmd_predict, NEEDS_MPI, "segment new images with a trained model" },
     { "evaluate", sf_cmd_evaluate, 0, "compare segmentations with references" },
     { "phantom", sf_cmd_phantom, 0, "make a small labelled dataset" },
@@ -31,19 +35,25 @@ enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 /* docs/commands.md documents these. */
 static int exit_code(sf_status st)
 {
-    static const int code[] = { [SF_OK] = 0, [SF_EINVAL] = 2, [SF_EDATA] = 3, [SF_EIO] = 4, [SF_ENOMEM] = 5,
-                                [SF_EUNSUPPORTED] = 6, [SF_EINTERNAL] = 7, [SF_ECOMM] = 8, [SF_ESTOP] = 75 };
+    static const int code[] = {
+        [SF_OK] = 0,           [SF_EINVAL] = 2,    [SF_EDATA] = 3, [SF_EIO] = 4,   [SF_ENOMEM] = 5,
+        [SF_EUNSUPPORTED] = 6, [SF_EINTERNAL] = 7, [SF_ECOMM] = 8, [SF_ESTOP] = 75
+    };
     return code[st];
 }
 
 static void print_help(FILE *to)
 {
-    fprintf(to, "segfleet %s: self-configuring segmentation of biomedical images on CPU clusters\n\n"
-                "usage: segfleet COMMAND [OPTIONS]       segfleet COMMAND --help\n\ncommands:\n",
+    fprintf(to,
+            "segfleet %s: self-configuring segmentation of biomedical images on CPU clusters\n\n"
+            "usage: segfleet COMMAND [OPTIONS]       segfleet COMMAND --help\n\ncommands:\n",
             SEGFLEET_VERSION);
-    for (int i = 0; i < N_COMMANDS; i++) fprintf(to, "  %-12s %s\n", commands[i].name, commands[i].brief);
-    fprintf(to, "\nexit codes: 0 done, 2 wrong option, 3 bad input data, 4 file error, 5 out of memory, 6 not supported,\n"
-                "            7 internal error, 8 another rank failed, 75 stopped with work left: run again\n");
+    for (int i = 0; i < N_COMMANDS; i++)
+        fprintf(to, "  %-12s %s\n", commands[i].name, commands[i].brief);
+    fprintf(to, "\nexit codes: 0 done, 2 wrong option, 3 bad input data, 4 file error, 5 out of "
+                "memory, 6 not supported,\n"
+                "            7 internal error, 8 another rank failed, 75 stopped with work left: "
+                "run again\n");
 }
 
 static int find_command(const char *name)
@@ -135,7 +145,8 @@ int main(int argc, char **argv)
         return 2;
     }
     const char *name = argv[1];
-    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || (strcmp(name, "help") == 0 && argc == 2)) {
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 ||
+        (strcmp(name, "help") == 0 && argc == 2)) {
         print_help(stdout);
         return 0;
     }
@@ -145,13 +156,14 @@ int main(int argc, char **argv)
     }
     if (strcmp(name, "help") == 0) {
         const int which = find_command(argv[2]);
-        char *words[] = { argv[2], (char *)(uintptr_t)"--help", NULL };
+        char *words[] = { argv[2], (char *)(uintptr_t) "--help", NULL };
         if (which >= 0) return exit_code(commands[which].run(2, words));
         name = argv[2];
     }
     const int which = find_command(name);
     if (which < 0) {
-        fprintf(stderr, "segfleet: unknown command '%s'; 'segfleet --help' lists the commands\n", name);
+        fprintf(stderr, "segfleet: unknown command '%s'; 'segfleet --help' lists the commands\n",
+                name);
         return 2;
     }
     return run_command(which, argc, argv);

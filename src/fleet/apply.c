@@ -17,12 +17,16 @@ static sf_status open_models(applier *a)
     const sf_apply_options *o = a->opt;
     for (int i = 0; i < o->n_models; i++) {
         SF_TRY(sf_model_load(&a->model[i], o->model[i], o->folds, o->n_folds, o->checkpoint));
-        const sf_labels *first = &a->model[0]->dataset->labels, *own = &a->model[i]->dataset->labels;
+        const sf_labels *first = &a->model[0]->dataset->labels,
+                        *own = &a->model[i]->dataset->labels;
         SF_CHECK(first->n_heads == own->n_heads && first->has_regions == own->has_regions, SF_EDATA,
-                 "%s and %s have different labels: they cannot be averaged", o->model[0], o->model[i]);
+                 "%s and %s have different labels: they cannot be averaged", o->model[0],
+                 o->model[i]);
         const sf_recipe *r = a->model[i]->plans->recipe;
-        const sf_predict_options po = { .step = o->step > 0 ? o->step : r->infer.step, .mirror = o->mirror && r->infer.mirror,
-                                        .gaussian = true, .average_probabilities = r->infer.average_probabilities,
+        const sf_predict_options po = { .step = o->step > 0 ? o->step : r->infer.step,
+                                        .mirror = o->mirror && r->infer.mirror,
+                                        .gaussian = true,
+                                        .average_probabilities = r->infer.average_probabilities,
                                         .threads = o->threads };
         SF_TRY(sf_predictor_create(&a->predictor[i], a->model[i], &po));
     }
@@ -38,22 +42,30 @@ static void close_models(applier *a)
 }
 
 /* One model on one case: labels (file order) and, when prob is given, probabilities. */
-static sf_status run_model(const applier *a, int i, const sf_case *c, sf_geometry *geo, int32_t **labels, float **prob)
+static sf_status run_model(const applier *a, int i, const sf_case *c, sf_geometry *geo,
+                           int32_t **labels, float **prob)
 {
     const sf_model *m = a->model[i];
     const int heads = m->dataset->labels.n_heads;
     sf_prepared *prep = NULL;
     float *values = NULL;
     sf_status st;
-    SF_GOTO(done, st, sf_prepare_case_files(&prep, c, m->plans, m->cfg, &m->dataset->labels, false, geo, a->opt->threads));
+    SF_GOTO(done, st,
+            sf_prepare_case_files(&prep, c, m->plans, m->cfg, &m->dataset->labels, false, geo,
+                                  a->opt->threads));
     const int64_t *s = prep->props.shape;
     const size_t voxels = (size_t)(geo->shape[0] * geo->shape[1] * geo->shape[2]);
-    SF_GOTO(done, st, sf_mem_alloc(&values, (size_t)(s[0] * s[1] * s[2] * heads), sizeof *values, SF_MEM_IMAGE));
+    SF_GOTO(
+        done, st,
+        sf_mem_alloc(&values, (size_t)(s[0] * s[1] * s[2] * heads), sizeof *values, SF_MEM_IMAGE));
     if (!*labels) SF_GOTO(done, st, sf_mem_alloc(labels, voxels, sizeof **labels, SF_MEM_IMAGE));
-    if (prob) SF_GOTO(done, st, sf_mem_alloc(prob, voxels * (size_t)heads, sizeof **prob, SF_MEM_IMAGE));
+    if (prob)
+        SF_GOTO(done, st, sf_mem_alloc(prob, voxels * (size_t)heads, sizeof **prob, SF_MEM_IMAGE));
     SF_GOTO(done, st, sf_predictor_case(a->predictor[i], prep, values, NULL));
-    SF_GOTO(done, st, sf_export_case(m->plans, m->cfg, &m->dataset->labels, &prep->props, values,
-                                     !m->plans->recipe->infer.average_probabilities, *labels, prob ? *prob : NULL, a->opt->threads));
+    SF_GOTO(done, st,
+            sf_export_case(m->plans, m->cfg, &m->dataset->labels, &prep->props, values,
+                           !m->plans->recipe->infer.average_probabilities, *labels,
+                           prob ? *prob : NULL, a->opt->threads));
 done:
     sf_mem_free(values);
     sf_prepared_destroy(&prep);
@@ -83,10 +95,13 @@ static sf_status apply_case(const applier *a, const sf_case *c)
     int32_t *labels = NULL;
     float *prob[SF_APPLY_MAX] = { NULL };
     sf_status st;
-    for (int i = 0; i < o->n_models; i++) SF_GOTO(done, st, run_model(a, i, c, &geo, &labels, need_prob ? &prob[i] : NULL));
-    if (o->n_models > 1) SF_GOTO(done, st, average(a, prob, geo.shape[0] * geo.shape[1] * geo.shape[2], labels));
+    for (int i = 0; i < o->n_models; i++)
+        SF_GOTO(done, st, run_model(a, i, c, &geo, &labels, need_prob ? &prob[i] : NULL));
+    if (o->n_models > 1)
+        SF_GOTO(done, st, average(a, prob, geo.shape[0] * geo.shape[1] * geo.shape[2], labels));
     if (o->postproc) SF_GOTO(done, st, sf_postproc_apply(o->postproc, labels, geo.shape));
-    if (o->save_probabilities) SF_GOTO(done, st, sf_probabilities_save(prob_path, prob[0], d->labels.n_heads, geo.shape));
+    if (o->save_probabilities)
+        SF_GOTO(done, st, sf_probabilities_save(prob_path, prob[0], d->labels.n_heads, geo.shape));
     SF_GOTO(done, st, sf_label_write(path, &geo, labels, d->labels.n_labels - 1));
     sf_log(SF_LOG_INFO, "predicted", "case=%s", c->id);
 done:
@@ -95,7 +110,8 @@ done:
     return st;
 }
 
-sf_status sf_apply_cases(sf_comm *world, const sf_apply_options *o, const sf_case *cases, int n, const char *out_dir)
+sf_status sf_apply_cases(sf_comm *world, const sf_apply_options *o, const sf_case *cases, int n,
+                         const char *out_dir)
 {
     applier a = { .opt = o, .out_dir = out_dir };
     const int rank = sf_comm_rank(world), size = sf_comm_size(world);
@@ -105,7 +121,9 @@ sf_status sf_apply_cases(sf_comm *world, const sf_apply_options *o, const sf_cas
         if (st == SF_OK) st = sf_path_sweep_tmp(out_dir);
     }
     SF_TRY(sf_comm_agree(world, st));
-    st = o->n_models >= 1 && o->n_models <= SF_APPLY_MAX ? SF_OK : SF_FAIL(SF_EINVAL, "1..%d models", SF_APPLY_MAX);
+    st = o->n_models >= 1 && o->n_models <= SF_APPLY_MAX
+             ? SF_OK
+             : SF_FAIL(SF_EINVAL, "1..%d models", SF_APPLY_MAX);
     if (st == SF_OK) st = open_models(&a);
     for (int i = rank; i < n && st == SF_OK; i += size) st = apply_case(&a, &cases[i]);
     close_models(&a);

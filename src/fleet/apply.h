@@ -10,18 +10,21 @@ enum { SF_APPLY_MAX = 4 };
 typedef struct {
     const char *model[SF_APPLY_MAX]; /* model folders; more than one: probabilities are averaged */
     int n_models;
-    const int *folds; int n_folds;   /* NULL: all that are there */
-    const char *checkpoint;          /* "checkpoint_final" or "checkpoint_best" */
-    double step;                     /* <= 0: the recipe's */
+    const int *folds;
+    int n_folds;            /* NULL: all that are there */
+    const char *checkpoint; /* "checkpoint_final" or "checkpoint_best" */
+    double step;            /* <= 0: the recipe's */
     bool mirror;
     int threads;
-    const sf_postproc *postproc;     /* NULL = none */
-    bool save_probabilities;         /* CASE.h5 beside the segmentation */
-    bool keep_existing;              /* do not redo cases whose segmentation is there */
+    const sf_postproc *postproc; /* NULL = none */
+    bool save_probabilities;     /* CASE.h5 beside the segmentation */
+    bool keep_existing;          /* do not redo cases whose segmentation is there */
 } sf_apply_options;
 
-/** Collective. Segments the cases (case i on rank i mod size) into out_dir/CASE.ending. The result does not depend on
- *  the number of ranks or threads. A failing case ends the call with its error on all ranks; finished files stay. */
-sf_status sf_apply_cases(sf_comm *world, const sf_apply_options *o, const sf_case *cases, int n, const char *out_dir);
+/** Collective. Segments the cases (case i on rank i mod size) into out_dir/CASE.ending. The result
+ * does not depend on the number of ranks or threads. A failing case ends the call with its error on
+ * all ranks; finished files stay. */
+sf_status sf_apply_cases(sf_comm *world, const sf_apply_options *o, const sf_case *cases, int n,
+                         const char *out_dir);
 
 #endif

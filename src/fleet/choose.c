@@ -8,16 +8,19 @@
 #include <string.h>
 
 /* A validation case: its fold and its place in the dataset. */
-typedef struct { const sf_case *c; int fold; } pooled_case;
+typedef struct {
+    const sf_case *c;
+    int fold;
+} pooled_case;
 
 typedef struct {
     const sf_choose_options *o;
     const sf_labels *labels;
     pooled_case *pool;
     int n_pool;
-    char folds_text[128];      /* "0_1_2_3_4" */
+    char folds_text[128]; /* "0_1_2_3_4" */
     sf_selection *sel;
-    sf_summary **summary;      /* one per candidate */
+    sf_summary **summary; /* one per candidate */
 } chooser;
 
 static sf_status validation_dir(char out[SF_PATH_MAX], const chooser *c, int config, int fold)
@@ -38,13 +41,16 @@ static sf_status add_fold(chooser *c, const sf_splits *s, int fold)
     sf_id_list train = { 0 }, val = { 0 };
     SF_TRY(sf_splits_fold(&train, &val, s, fold));
     sf_status st;
-    SF_GOTO(done, st, sf_mem_resize(&c->pool, (size_t)(c->n_pool + val.count), sizeof *c->pool, SF_MEM_MISC));
+    SF_GOTO(done, st,
+            sf_mem_resize(&c->pool, (size_t)(c->n_pool + val.count), sizeof *c->pool, SF_MEM_MISC));
     for (int i = 0; i < val.count; i++) {
         const sf_case *found = NULL;
         for (int k = 0; k < c->o->dataset->n_train; k++) {
-            if (strcmp(c->o->dataset->train[k].id, val.id[i]) == 0) found = &c->o->dataset->train[k];
+            if (strcmp(c->o->dataset->train[k].id, val.id[i]) == 0)
+                found = &c->o->dataset->train[k];
         }
-        SF_CHECK_GOTO(done, st, found, SF_EDATA, "case %s of splits_final.json is not in the dataset", val.id[i]);
+        SF_CHECK_GOTO(done, st, found, SF_EDATA,
+                      "case %s of splits_final.json is not in the dataset", val.id[i]);
         c->pool[c->n_pool++] = (pooled_case){ found, fold };
     }
 done:
@@ -71,12 +77,16 @@ static sf_status pool_cases(chooser *c)
     SF_TRY(st);
     qsort(c->pool, (size_t)c->n_pool, sizeof *c->pool, compare_pool);
     for (int i = 1; i < c->n_pool; i++) {
-        SF_CHECK(c->pool[i].c != c->pool[i - 1].c, SF_EDATA, "case %s is validated by two folds", c->pool[i].c->id);
+        SF_CHECK(c->pool[i].c != c->pool[i - 1].c, SF_EDATA, "case %s is validated by two folds",
+                 c->pool[i].c->id);
     }
     return SF_OK;
 }
 
-static sf_status read_reference(const chooser *c, int i, sf_label_image **ref) { return sf_label_image_read(ref, c->pool[i].c->label); }
+static sf_status read_reference(const chooser *c, int i, sf_label_image **ref)
+{
+    return sf_label_image_read(ref, c->pool[i].c->label);
+}
 
 /* Segmentation of one single model as stored by its validation. */
 static sf_status read_single(const chooser *c, int config, int i, sf_label_image **out)
@@ -84,13 +94,15 @@ static sf_status read_single(const chooser *c, int config, int i, sf_label_image
     char dir[SF_PATH_MAX], path[SF_PATH_MAX];
     SF_TRY(validation_dir(dir, c, config, c->pool[i].fold));
     SF_TRY(sf_path_format(path, "%s/%s%s", dir, c->pool[i].c->id, c->o->dataset->file_ending));
-    SF_CHECK(sf_path_is_file(path), SF_EINVAL, "%s is missing: train configuration %s, fold %d first", path, c->o->configs[config],
+    SF_CHECK(sf_path_is_file(path), SF_EINVAL,
+             "%s is missing: train configuration %s, fold %d first", path, c->o->configs[config],
              c->pool[i].fold);
     return sf_label_image_read(out, path);
 }
 
 /* Mean of two models' stored probabilities -> labels. */
-static sf_status read_pair(const chooser *c, const int member[2], int i, int64_t voxels, int32_t *out)
+static sf_status read_pair(const chooser *c, const int member[2], int i, int64_t voxels,
+                           int32_t *out)
 {
     float *p[2] = { NULL, NULL };
     sf_status st = SF_OK;
@@ -101,8 +113,9 @@ static sf_status read_pair(const chooser *c, const int member[2], int i, int64_t
         SF_GOTO(done, st, validation_dir(dir, c, member[k], c->pool[i].fold));
         SF_GOTO(done, st, sf_path_format(path, "%s/%s.h5", dir, c->pool[i].c->id));
         SF_GOTO(done, st, sf_probabilities_load(path, &p[k], &heads, shape));
-        SF_CHECK_GOTO(done, st, heads == c->labels->n_heads && shape[0] * shape[1] * shape[2] == voxels, SF_EDATA,
-                      "%s has another shape than its reference", path);
+        SF_CHECK_GOTO(done, st,
+                      heads == c->labels->n_heads && shape[0] * shape[1] * shape[2] == voxels,
+                      SF_EDATA, "%s has another shape than its reference", path);
     }
     const float *in[2] = { p[0], p[1] };
     sf_ensemble_mean(in, 2, voxels * c->labels->n_heads, p[0]);
@@ -113,10 +126,14 @@ done:
     return st;
 }
 
-static int64_t voxels_of(const sf_label_image *l) { return l->geo.shape[0] * l->geo.shape[1] * l->geo.shape[2]; }
+static int64_t voxels_of(const sf_label_image *l)
+{
+    return l->geo.shape[0] * l->geo.shape[1] * l->geo.shape[2];
+}
 
 /* Labels that a candidate predicts for a pooled case; caller frees. */
-static sf_status predict(const chooser *c, const sf_candidate *k, int i, const sf_label_image *ref, int32_t **out)
+static sf_status predict(const chooser *c, const sf_candidate *k, int i, const sf_label_image *ref,
+                         int32_t **out)
 {
     const int64_t voxels = voxels_of(ref);
     SF_TRY(sf_mem_alloc(out, (size_t)voxels, sizeof **out, SF_MEM_IMAGE));
@@ -124,15 +141,16 @@ static sf_status predict(const chooser *c, const sf_candidate *k, int i, const s
     sf_label_image *pred = NULL;
     SF_TRY(read_single(c, k->member[0], i, &pred));
     sf_status st = SF_OK;
-    SF_CHECK_GOTO(done, st, voxels_of(pred) == voxels, SF_EDATA, "prediction of case %s has another shape than its reference",
-                  c->pool[i].c->id);
+    SF_CHECK_GOTO(done, st, voxels_of(pred) == voxels, SF_EDATA,
+                  "prediction of case %s has another shape than its reference", c->pool[i].c->id);
     memcpy(*out, pred->data, (size_t)voxels * sizeof **out);
 done:
     sf_label_image_destroy(&pred);
     return st;
 }
 
-/* Counts of all candidates on one case, as doubles: whole numbers far below 2^53, so any sum of them is exact. */
+/* Counts of all candidates on one case, as doubles: whole numbers far below 2^53, so any sum of
+ * them is exact. */
 static sf_status count_case(const chooser *c, int i, double *counts)
 {
     sf_label_image *ref = NULL;
@@ -162,9 +180,13 @@ done:
 
 static void metric_from_counts(sf_metric *m, const double *count)
 {
-    *m = (sf_metric){ .tp = (int64_t)count[0], .fp = (int64_t)count[1], .fn = (int64_t)count[2], .tn = (int64_t)count[3] };
+    *m = (sf_metric){ .tp = (int64_t)count[0],
+                      .fp = (int64_t)count[1],
+                      .fn = (int64_t)count[2],
+                      .tn = (int64_t)count[3] };
     const double all = (double)(m->tp + m->fp + m->fn);
-    m->dice = all > 0 ? 2.0 * (double)m->tp / (2.0 * (double)m->tp + (double)m->fp + (double)m->fn) : NAN;
+    m->dice =
+        all > 0 ? 2.0 * (double)m->tp / (2.0 * (double)m->tp + (double)m->fp + (double)m->fn) : NAN;
     m->iou = all > 0 ? (double)m->tp / all : NAN;
 }
 
@@ -175,7 +197,8 @@ static sf_status fill_summary(const chooser *c, int k, const double *counts)
     sf_status st = SF_OK;
     for (int i = 0; i < c->n_pool && st == SF_OK; i++) {
         for (int e = 0; e < c->labels->n_eval; e++) {
-            metric_from_counts(&m[e], counts + (((int64_t)k * c->n_pool + i) * c->labels->n_eval + e) * 4);
+            metric_from_counts(&m[e],
+                               counts + (((int64_t)k * c->n_pool + i) * c->labels->n_eval + e) * 4);
         }
         char name[512], ref[600];
         snprintf(name, sizeof name, "%s%s", c->pool[i].c->id, c->o->dataset->file_ending);
@@ -185,7 +208,8 @@ static sf_status fill_summary(const chooser *c, int k, const double *counts)
     sf_mem_free(m);
     sf_summary_finish(c->summary[k]);
     c->sel->candidate[k].dice = c->summary[k]->foreground_dice;
-    memcpy(c->sel->candidate[k].class_dice, c->summary[k]->mean_dice, (size_t)c->labels->n_eval * sizeof(double));
+    memcpy(c->sel->candidate[k].class_dice, c->summary[k]->mean_dice,
+           (size_t)c->labels->n_eval * sizeof(double));
     return st;
 }
 
@@ -196,10 +220,12 @@ static sf_status score_candidates(sf_comm *world, chooser *c)
     double *counts = NULL;
     SF_TRY(sf_mem_calloc(&counts, (size_t)n, sizeof *counts, SF_MEM_MISC));
     sf_status st = SF_OK;
-    for (int i = sf_comm_rank(world); i < c->n_pool && st == SF_OK; i += sf_comm_size(world)) st = count_case(c, i, counts);
+    for (int i = sf_comm_rank(world); i < c->n_pool && st == SF_OK; i += sf_comm_size(world))
+        st = count_case(c, i, counts);
     SF_GOTO(done, st, sf_comm_agree(world, st));
     SF_GOTO(done, st, sf_comm_sum_f64(world, counts, n));
-    SF_GOTO(done, st, sf_mem_calloc(&c->summary, (size_t)c->sel->n, sizeof *c->summary, SF_MEM_MISC));
+    SF_GOTO(done, st,
+            sf_mem_calloc(&c->summary, (size_t)c->sel->n, sizeof *c->summary, SF_MEM_MISC));
     for (int k = 0; k < c->sel->n; k++) {
         SF_GOTO(done, st, sf_summary_create(&c->summary[k], c->n_pool, c->labels));
         SF_GOTO(done, st, fill_summary(c, k, counts));
@@ -218,7 +244,8 @@ static sf_status save_candidate(const chooser *c, int k)
         SF_TRY(sf_work_config_dir(path, c->o->work, cand->name));
         SF_TRY(sf_path_format(dir, "%s/crossval_results_folds_%s", path, c->folds_text));
     } else {
-        SF_TRY(sf_path_format(dir, "%s/results/ensembles/%s_%s", c->o->work, cand->name, c->folds_text));
+        SF_TRY(sf_path_format(dir, "%s/results/ensembles/%s_%s", c->o->work, cand->name,
+                              c->folds_text));
     }
     SF_TRY(sf_path_make_dirs(dir));
     SF_TRY(sf_path_join(path, dir, "summary.json", NULL));
@@ -262,33 +289,42 @@ done:
 static json_t *candidate_json(const chooser *c, const sf_candidate *k)
 {
     json_t *dice = json_object(), *members = json_array();
-    for (int e = 0; e < c->labels->n_eval; e++) json_object_set_new(dice, c->labels->eval[e].key, sf_json_real(k->class_dice[e]));
-    for (int i = 0; i < k->n_members; i++) json_array_append_new(members, json_string(c->o->configs[k->member[i]]));
-    return json_pack("{s:o,s:o,s:o}", "models", members, "foreground_mean_dice", sf_json_real(k->dice), "mean_dice", dice);
+    for (int e = 0; e < c->labels->n_eval; e++)
+        json_object_set_new(dice, c->labels->eval[e].key, sf_json_real(k->class_dice[e]));
+    for (int i = 0; i < k->n_members; i++)
+        json_array_append_new(members, json_string(c->o->configs[k->member[i]]));
+    return json_pack("{s:o,s:o,s:o}", "models", members, "foreground_mean_dice",
+                     sf_json_real(k->dice), "mean_dice", dice);
 }
 
 static sf_status save_selection(const chooser *c, double after_dice)
 {
     json_t *all = json_object(), *folds = json_array(), *models = json_array(), *j = NULL;
     char path[SF_PATH_MAX];
-    for (int i = 0; i < c->o->n_folds; i++) json_array_append_new(folds, json_integer(c->o->folds[i]));
-    for (int i = 0; i < c->o->n_configs; i++) json_array_append_new(models, json_string(c->o->configs[i]));
+    for (int i = 0; i < c->o->n_folds; i++)
+        json_array_append_new(folds, json_integer(c->o->folds[i]));
+    for (int i = 0; i < c->o->n_configs; i++)
+        json_array_append_new(models, json_string(c->o->configs[i]));
     for (int k = 0; k < c->sel->n; k++) {
-        json_object_set_new(all, c->sel->candidate[k].name, candidate_json(c, &c->sel->candidate[k]));
+        json_object_set_new(all, c->sel->candidate[k].name,
+                            candidate_json(c, &c->sel->candidate[k]));
     }
     const sf_candidate *best = &c->sel->candidate[c->sel->best];
-    json_t *winner = json_pack("{s:s,s:O,s:o,s:o,s:s}", "name", best->name, "selected_model_or_models",
-                               json_object_get(json_object_get(all, best->name), "models"), "result_on_crossval_pre_pp",
-                               sf_json_real(best->dice), "result_on_crossval_post_pp", sf_json_real(after_dice),
-                               "postprocessing_file", "postprocessing.json");
-    j = json_pack("{s:s,s:o,s:o,s:i,s:b,s:o,s:o}", "dataset_name", c->o->dataset->name, "considered_models", models, "folds", folds,
-                  "number_of_cases", c->n_pool, "ensembling_allowed", c->o->ensembles, "all_results", all, "best_model_or_ensemble",
-                  winner);
+    json_t *winner = json_pack(
+        "{s:s,s:O,s:o,s:o,s:s}", "name", best->name, "selected_model_or_models",
+        json_object_get(json_object_get(all, best->name), "models"), "result_on_crossval_pre_pp",
+        sf_json_real(best->dice), "result_on_crossval_post_pp", sf_json_real(after_dice),
+        "postprocessing_file", "postprocessing.json");
+    j = json_pack("{s:s,s:o,s:o,s:i,s:b,s:o,s:o}", "dataset_name", c->o->dataset->name,
+                  "considered_models", models, "folds", folds, "number_of_cases", c->n_pool,
+                  "ensembling_allowed", c->o->ensembles, "all_results", all,
+                  "best_model_or_ensemble", winner);
     SF_CHECK(j, SF_ENOMEM, "out of memory");
     sf_status st = sf_work_file(path, c->o->work, "selection.json");
     if (st == SF_OK) st = sf_json_save(j, path, 4, false);
     json_decref(j);
-    sf_log(SF_LOG_INFO, "selected", "model=%s dice=%.4f after_postprocessing=%.4f", best->name, best->dice, after_dice);
+    sf_log(SF_LOG_INFO, "selected", "model=%s dice=%.4f after_postprocessing=%.4f", best->name,
+           best->dice, after_dice);
     return st;
 }
 
@@ -305,8 +341,8 @@ sf_status sf_choose(sf_comm *world, const sf_choose_options *o)
     chooser c = { .o = o, .labels = &o->dataset->labels };
     sf_status st = pool_cases(&c);
     if (st == SF_OK) {
-        st = sf_selection_create(&c.sel, (const char *const *)o->configs, o->n_configs, o->ensembles && o->n_configs > 1,
-                                 c.labels->n_eval);
+        st = sf_selection_create(&c.sel, (const char *const *)o->configs, o->n_configs,
+                                 o->ensembles && o->n_configs > 1, c.labels->n_eval);
     }
     SF_GOTO(done, st, sf_comm_agree(world, st));
     SF_GOTO(done, st, score_candidates(world, &c));
@@ -330,7 +366,8 @@ sf_status sf_choice_load(char *model[2], int *n_models, const char *work)
     sf_status st;
     SF_GOTO(done, st, sf_json_get(&best, j, "best_model_or_ensemble", path));
     SF_GOTO(done, st, sf_json_get(&list, best, "selected_model_or_models", path));
-    SF_CHECK_GOTO(done, st, json_array_size(list) >= 1 && json_array_size(list) <= 2, SF_EDATA, "%s names no model", path);
+    SF_CHECK_GOTO(done, st, json_array_size(list) >= 1 && json_array_size(list) <= 2, SF_EDATA,
+                  "%s names no model", path);
     for (size_t i = 0; i < json_array_size(list); i++) {
         const char *name = json_string_value(json_array_get(list, i));
         SF_CHECK_GOTO(done, st, name, SF_EDATA, "%s names no model", path);

@@ -1,5 +1,6 @@
-/** Cross-validation results -> the chosen model or pair, its post-processing (paper, Methods: Ensembling, Post-processing;
- *  nnunet-training.md 10). Writes W/results/CONFIG/crossval_results_folds_LIST/summary.json, W/results/ensembles/NAME/summary.json,
+/** Cross-validation results -> the chosen model or pair, its post-processing (paper, Methods:
+ * Ensembling, Post-processing; nnunet-training.md 10). Writes
+ * W/results/CONFIG/crossval_results_folds_LIST/summary.json, W/results/ensembles/NAME/summary.json,
  *  W/selection.json and W/postprocessing.json. */
 #ifndef SF_FLEET_CHOOSE_H
 #define SF_FLEET_CHOOSE_H
@@ -10,16 +11,20 @@
 typedef struct {
     const char *work;
     const sf_dataset *dataset;
-    char *const *configs; int n_configs;  /* in the order of "first wins" */
-    const int *folds; int n_folds;
+    char *const *configs;
+    int n_configs; /* in the order of "first wins" */
+    const int *folds;
+    int n_folds;
     bool ensembles;
     int threads;
 } sf_choose_options;
 
-/** Collective. Every named fold must have validation/summary.json (SF_EINVAL says which is missing). */
+/** Collective. Every named fold must have validation/summary.json (SF_EINVAL says which is
+ * missing). */
 sf_status sf_choose(sf_comm *world, const sf_choose_options *o);
 
-/** What selection.json says: model folder names (configurations) of the winner; caller frees with sf_mem_free each. */
+/** What selection.json says: model folder names (configurations) of the winner; caller frees with
+ * sf_mem_free each. */
 sf_status sf_choice_load(char *model[2], int *n_models, const char *work);
 
 #endif

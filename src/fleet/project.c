@@ -14,7 +14,8 @@ sf_status sf_project_open(sf_project *p, sf_comm *world, const sf_run_options *o
     p->work = o->work;
     p->settings = o->settings;
     sf_status st = SF_OK;
-    if (sf_comm_rank(world) == 0) st = sf_settings_store(o->stored ? o->stored : &p->settings, p->work);
+    if (sf_comm_rank(world) == 0)
+        st = sf_settings_store(o->stored ? o->stored : &p->settings, p->work);
     SF_TRY(sf_comm_agree(world, st));
     st = sf_dataset_load(&p->dataset, p->settings.dataset);
     if (st == SF_OK) st = sf_recipe_load(&p->recipe, p->settings.recipe, NULL);
@@ -29,7 +30,8 @@ static sf_status default_configs(sf_project *p)
     for (int i = 0; i < p->plans->n_configs; i++) {
         const sf_config *c = &p->plans->config[i];
         if (c->previous_stage) {
-            sf_log(SF_LOG_WARN, "plan", "cfg=%s skipped: cascades are planned but not trained by this version", c->name);
+            sf_log(SF_LOG_WARN, "plan",
+                   "cfg=%s skipped: cascades are planned but not trained by this version", c->name);
             continue;
         }
         SF_TRY(sf_mem_strdup(&p->config[p->n_configs++], c->name));
@@ -46,7 +48,9 @@ static sf_status given_configs(sf_project *p, const char *list)
     for (int i = 0; i < n && st == SF_OK; i++) {
         const sf_config *cfg;
         st = sf_plans_config(&cfg, p->plans, word[i]);
-        if (st == SF_OK && cfg->previous_stage) st = SF_FAIL(SF_EUNSUPPORTED, "%s: cascades are planned but not trained by this version", word[i]);
+        if (st == SF_OK && cfg->previous_stage)
+            st = SF_FAIL(SF_EUNSUPPORTED,
+                         "%s: cascades are planned but not trained by this version", word[i]);
         if (st == SF_OK) st = sf_mem_strdup(&p->config[p->n_configs++], cfg->name);
     }
     sf_mem_free(word);
@@ -57,7 +61,8 @@ static sf_status parse_fold(int *fold, const char *word)
 {
     char *end;
     const long v = strtol(word, &end, 10);
-    SF_CHECK(*word && *end == 0 && v >= 0 && v < 1000, SF_EINVAL, "--folds: '%s' is not a fold number", word);
+    SF_CHECK(*word && *end == 0 && v >= 0 && v < 1000, SF_EINVAL,
+             "--folds: '%s' is not a fold number", word);
     *fold = (int)v;
     return SF_OK;
 }
@@ -84,8 +89,9 @@ sf_status sf_project_load_plans(sf_project *p)
     char path[SF_PATH_MAX];
     SF_TRY(sf_work_file(path, p->work, "plans.json"));
     SF_TRY(sf_plans_load(&p->plans, path));
-    SF_CHECK(p->plans->n_channels == p->dataset->n_channels, SF_EDATA, "%s is for %d channels, the dataset has %d", path,
-             p->plans->n_channels, p->dataset->n_channels);
+    SF_CHECK(p->plans->n_channels == p->dataset->n_channels, SF_EDATA,
+             "%s is for %d channels, the dataset has %d", path, p->plans->n_channels,
+             p->dataset->n_channels);
     SF_TRY(sf_work_file(path, p->work, "splits_final.json"));
     SF_TRY(sf_splits_load(&p->splits, path));
     SF_TRY(p->o->configs ? given_configs(p, p->o->configs) : default_configs(p));

@@ -17,14 +17,28 @@ static sf_status train_one(sf_project *p, sf_comm *group, const char *config, in
     sf_id_list train = { 0 }, val = { 0 };
     SF_TRY(sf_splits_fold(&train, &val, p->splits, fold));
     const sf_settings *s = &p->settings;
-    const int64_t iterations = s->iterations > 0 ? s->iterations : p->plans->recipe->train.iterations;
-    const double share = (double)p->plans->recipe->train.val_iterations / (double)p->plans->recipe->train.iterations;
+    const int64_t iterations =
+        s->iterations > 0 ? s->iterations : p->plans->recipe->train.iterations;
+    const double share =
+        (double)p->plans->recipe->train.val_iterations / (double)p->plans->recipe->train.iterations;
     const int64_t val_iterations = (int64_t)((double)iterations * share);
-    const sf_train_options o = { .work = p->work, .key = { .seed = s->seed, .config = config, .fold = fold }, .plans = p->plans,
-                                 .dataset = p->dataset, .train = &train, .val = &val, .epochs = s->epochs, .iterations = iterations,
-                                 .val_iterations = val_iterations > 0 ? val_iterations : 1, .batch = s->batch, .mirror = s->mirror,
-                                 .exact = s->exact, .threads = p->threads, .loader_threads = p->threads > 1 ? p->threads : 1,
-                                 .checkpoint_seconds = p->o->checkpoint_seconds, .stop = p->o->stop, .stop_user = p->o->stop_user,
+    const sf_train_options o = { .work = p->work,
+                                 .key = { .seed = s->seed, .config = config, .fold = fold },
+                                 .plans = p->plans,
+                                 .dataset = p->dataset,
+                                 .train = &train,
+                                 .val = &val,
+                                 .epochs = s->epochs,
+                                 .iterations = iterations,
+                                 .val_iterations = val_iterations > 0 ? val_iterations : 1,
+                                 .batch = s->batch,
+                                 .mirror = s->mirror,
+                                 .exact = s->exact,
+                                 .threads = p->threads,
+                                 .loader_threads = p->threads > 1 ? p->threads : 1,
+                                 .checkpoint_seconds = p->o->checkpoint_seconds,
+                                 .stop = p->o->stop,
+                                 .stop_user = p->o->stop_user,
                                  .save_probabilities = p->o->ensembles };
     sf_status st = sf_train_run(group, &o);
     sf_id_list_free(&train);
@@ -58,7 +72,8 @@ static bool task_done(const sf_project *p, const char *config, int fold)
     const sf_task_key key = { .config = config, .fold = fold };
     char dir[SF_PATH_MAX], path[SF_PATH_MAX];
     if (sf_work_fold_dir(dir, p->work, &key) != SF_OK) return false;
-    return sf_path_join(path, dir, "validation/summary.json", NULL) == SF_OK && sf_path_is_file(path);
+    return sf_path_join(path, dir, "validation/summary.json", NULL) == SF_OK &&
+           sf_path_is_file(path);
 }
 
 static sf_status train_all(sf_project *p, sf_comm *world)
@@ -74,16 +89,20 @@ static sf_status train_all(sf_project *p, sf_comm *world)
         st = sf_plans_config(&cfg, p->plans, name);
         if (st != SF_OK) break;
         int64_t done = task_done(p, name, p->fold[i % p->n_folds]);
-        st = sf_comm_min_i64(world, &done, 1); /* the same list on all ranks, also on a slow network file system */
+        st = sf_comm_min_i64(
+            world, &done, 1); /* the same list on all ranks, also on a slow network file system */
         task[i] = (sf_sched_task){ .cost = relative_cost(cfg, p->settings.batch), .done = done };
         left += !done;
     }
     sf_sched_report report = { 0 };
     if (st == SF_OK && left > 0) {
-        sf_log(SF_LOG_INFO, "fleet", "trainings=%d left=%lld ranks=%d threads=%d", n, (long long)left, sf_comm_size(world), p->threads);
+        sf_log(SF_LOG_INFO, "fleet", "trainings=%d left=%lld ranks=%d threads=%d", n,
+               (long long)left, sf_comm_size(world), p->threads);
         st = sf_sched_run(world, task, n, run_task, p, &report);
-        sf_log(SF_LOG_INFO, "fleet", "trained=%lld sec=%.1f idle_percent=%.1f", (long long)report.run, report.makespan,
-               report.makespan > 0 ? 100 * report.idle / (report.makespan * sf_comm_size(world)) : 0);
+        sf_log(SF_LOG_INFO, "fleet", "trained=%lld sec=%.1f idle_percent=%.1f",
+               (long long)report.run, report.makespan,
+               report.makespan > 0 ? 100 * report.idle / (report.makespan * sf_comm_size(world))
+                                   : 0);
     }
     sf_mem_free(task);
     return st;
@@ -106,7 +125,8 @@ static sf_status write_model_files(const sf_project *p, const char *config)
     }
     SF_TRY(sf_path_join(to, dir, "model.json", NULL));
     sf_mirror_axes(cfg, p->settings.mirror, axis);
-    json_t *j = json_pack("{s:s,s:[b,b,b]}", "configuration", config, "mirror_axes", axis[0], axis[1], axis[2]);
+    json_t *j = json_pack("{s:s,s:[b,b,b]}", "configuration", config, "mirror_axes", axis[0],
+                          axis[1], axis[2]);
     SF_CHECK(j, SF_ENOMEM, "out of memory");
     sf_status st = sf_json_save(j, to, 4, false);
     json_decref(j);
@@ -116,7 +136,8 @@ static sf_status write_model_files(const sf_project *p, const char *config)
 static sf_status write_models(const sf_project *p, sf_comm *world)
 {
     sf_status st = SF_OK;
-    for (int i = 0; i < p->n_configs && st == SF_OK && sf_comm_rank(world) == 0; i++) st = write_model_files(p, p->config[i]);
+    for (int i = 0; i < p->n_configs && st == SF_OK && sf_comm_rank(world) == 0; i++)
+        st = write_model_files(p, p->config[i]);
     return sf_comm_agree(world, st);
 }
 
@@ -125,14 +146,18 @@ static bool selection_is_current(const sf_project *p)
 {
     char path[SF_PATH_MAX];
     json_t *j = NULL;
-    bool same = sf_work_file(path, p->work, "selection.json") == SF_OK && sf_path_is_file(path) && sf_json_load(&j, path) == SF_OK;
-    const json_t *models = json_object_get(j, "considered_models"), *folds = json_object_get(j, "folds");
-    same = same && (int)json_array_size(models) == p->n_configs && (int)json_array_size(folds) == p->n_folds;
+    bool same = sf_work_file(path, p->work, "selection.json") == SF_OK && sf_path_is_file(path) &&
+                sf_json_load(&j, path) == SF_OK;
+    const json_t *models = json_object_get(j, "considered_models"),
+                 *folds = json_object_get(j, "folds");
+    same = same && (int)json_array_size(models) == p->n_configs &&
+           (int)json_array_size(folds) == p->n_folds;
     for (int i = 0; same && i < p->n_configs; i++) {
         const char *name = json_string_value(json_array_get(models, (size_t)i));
         same = name && strcmp(name, p->config[i]) == 0;
     }
-    for (int i = 0; same && i < p->n_folds; i++) same = json_integer_value(json_array_get(folds, (size_t)i)) == p->fold[i];
+    for (int i = 0; same && i < p->n_folds; i++)
+        same = json_integer_value(json_array_get(folds, (size_t)i)) == p->fold[i];
     json_decref(j);
     sf_error_clear();
     return same;
@@ -143,8 +168,14 @@ static sf_status choose(const sf_project *p, sf_comm *world)
     int64_t current = selection_is_current(p);
     SF_TRY(sf_comm_min_i64(world, &current, 1));
     if (current) return SF_OK;
-    const sf_choose_options o = { .work = p->work, .dataset = p->dataset, .configs = p->config, .n_configs = p->n_configs,
-                                  .folds = p->fold, .n_folds = p->n_folds, .ensembles = p->o->ensembles, .threads = p->threads };
+    const sf_choose_options o = { .work = p->work,
+                                  .dataset = p->dataset,
+                                  .configs = p->config,
+                                  .n_configs = p->n_configs,
+                                  .folds = p->fold,
+                                  .n_folds = p->n_folds,
+                                  .ensembles = p->o->ensembles,
+                                  .threads = p->threads };
     return sf_choose(world, &o);
 }
 
@@ -155,14 +186,16 @@ static sf_status score_predictions(const sf_project *p, const char *dir)
     SF_TRY(sf_path_join(path, dir, "summary.json", NULL));
     if (!sf_path_is_dir(labels) || sf_path_is_file(path)) return SF_OK;
     sf_summary *s = NULL;
-    SF_TRY(sf_evaluate_folders(&s, labels, dir, p->dataset->file_ending, &p->dataset->labels, true, p->threads));
+    SF_TRY(sf_evaluate_folders(&s, labels, dir, p->dataset->file_ending, &p->dataset->labels, true,
+                               p->threads));
     sf_status st = sf_summary_save(s, &p->dataset->labels, path);
     sf_log(SF_LOG_INFO, "tested", "cases=%d mean_dice=%.4f", s->n_cases, s->foreground_dice);
     sf_summary_destroy(&s);
     return st;
 }
 
-/* Test predictions belong to one choice: predictions/model.json names it, another choice starts afresh. */
+/* Test predictions belong to one choice: predictions/model.json names it, another choice starts
+ * afresh. */
 static sf_status prepare_predictions(const sf_project *p, const char *dir)
 {
     char choice[SF_PATH_MAX], mark[SF_PATH_MAX];
@@ -194,8 +227,14 @@ static sf_status predict_test_cases(const sf_project *p, sf_comm *world)
     SF_GOTO(done, st, sf_choice_load(name, &n_models, p->work));
     SF_GOTO(done, st, sf_work_file(path, p->work, "postprocessing.json"));
     SF_GOTO(done, st, sf_postproc_load(&pp, path));
-    sf_apply_options o = { .n_models = n_models, .folds = p->fold, .n_folds = p->n_folds, .checkpoint = "checkpoint_final",
-                           .mirror = p->settings.mirror, .threads = p->threads, .postproc = pp, .keep_existing = true };
+    sf_apply_options o = { .n_models = n_models,
+                           .folds = p->fold,
+                           .n_folds = p->n_folds,
+                           .checkpoint = "checkpoint_final",
+                           .mirror = p->settings.mirror,
+                           .threads = p->threads,
+                           .postproc = pp,
+                           .keep_existing = true };
     for (int i = 0; i < n_models; i++) {
         SF_GOTO(done, st, sf_work_config_dir(model[i], p->work, name[i]));
         o.model[i] = model[i];
@@ -217,9 +256,11 @@ static sf_status prepare(sf_project *p, sf_comm *world)
     SF_TRY(sf_work_file(plans, p->work, "plans.json"));
     SF_TRY(sf_stage_fingerprint(world, p->dataset, p->recipe, fingerprint));
     SF_TRY(sf_stage_plan(world, p->dataset, p->recipe, &po, fingerprint, plans));
-    SF_TRY(sf_stage_splits(world, p->dataset, p->work, (int)p->settings.num_folds, p->settings.groups));
+    SF_TRY(sf_stage_splits(world, p->dataset, p->work, (int)p->settings.num_folds,
+                           p->settings.groups));
     SF_TRY(sf_comm_agree(world, sf_project_load_plans(p)));
-    return sf_stage_preprocess(world, p->dataset, p->plans, p->config, p->n_configs, p->work, p->threads);
+    return sf_stage_preprocess(world, p->dataset, p->plans, p->config, p->n_configs, p->work,
+                               p->threads);
 }
 
 sf_status sf_run(sf_comm *world, const sf_run_options *o)
@@ -266,7 +307,8 @@ sf_status sf_run_selection(sf_comm *world, const sf_run_options *o)
         sf_mem_free(p.config[i]);
         memmove(&p.config[i], &p.config[i + 1], (size_t)(--p.n_configs - i) * sizeof *p.config);
     }
-    if (st == SF_OK && p.n_configs == 0) st = SF_FAIL(SF_EINVAL, "%s: no configuration is trained in all folds", p.work);
+    if (st == SF_OK && p.n_configs == 0)
+        st = SF_FAIL(SF_EINVAL, "%s: no configuration is trained in all folds", p.work);
     if (st == SF_OK) st = choose(&p, world);
     sf_project_close(&p);
     return st;
@@ -281,7 +323,8 @@ static sf_status adopt_plans(const sf_project *p, const char *plans_file)
     size_t na, nb;
     sf_status st = sf_path_read(&a, &na, path, 0);
     if (st == SF_OK) st = sf_path_read(&b, &nb, plans_file, 0);
-    if (st == SF_OK && (na != nb || memcmp(a, b, na) != 0)) st = SF_FAIL(SF_EINVAL, "%s exists and differs from %s", path, plans_file);
+    if (st == SF_OK && (na != nb || memcmp(a, b, na) != 0))
+        st = SF_FAIL(SF_EINVAL, "%s exists and differs from %s", path, plans_file);
     sf_mem_free(a);
     sf_mem_free(b);
     return st;
@@ -293,9 +336,13 @@ sf_status sf_run_preprocess(sf_comm *world, const sf_run_options *o, const char 
     sf_status st = sf_project_open(&p, world, o);
     if (st == SF_OK && sf_comm_rank(world) == 0) st = adopt_plans(&p, plans_file);
     st = sf_comm_agree(world, st);
-    if (st == SF_OK) st = sf_stage_splits(world, p.dataset, p.work, (int)p.settings.num_folds, p.settings.groups);
+    if (st == SF_OK)
+        st =
+            sf_stage_splits(world, p.dataset, p.work, (int)p.settings.num_folds, p.settings.groups);
     if (st == SF_OK) st = sf_comm_agree(world, sf_project_load_plans(&p));
-    if (st == SF_OK) st = sf_stage_preprocess(world, p.dataset, p.plans, p.config, p.n_configs, p.work, p.threads);
+    if (st == SF_OK)
+        st = sf_stage_preprocess(world, p.dataset, p.plans, p.config, p.n_configs, p.work,
+                                 p.threads);
     sf_project_close(&p);
     return st;
 }

@@ -1,5 +1,5 @@
-/** Everything in order, resumable: fingerprint, plan, splits, preprocessing, trainings, selection, test predictions.
- *  Run again, it continues and redoes nothing. All collective over `world`. */
+/** Everything in order, resumable: fingerprint, plan, splits, preprocessing, trainings, selection,
+ * test predictions. Run again, it continues and redoes nothing. All collective over `world`. */
 #ifndef SF_FLEET_RUN_H
 #define SF_FLEET_RUN_H
 #include "fleet/settings.h"
@@ -20,9 +20,11 @@ typedef struct {
 
 sf_status sf_run(sf_comm *world, const sf_run_options *o);
 
-/** One training in a work folder that is already preprocessed (`segfleet train`). fold: SF_FOLD_ALL possible. */
+/** One training in a work folder that is already preprocessed (`segfleet train`). fold: SF_FOLD_ALL
+ * possible. */
 sf_status sf_run_training(sf_comm *world, const sf_run_options *o, const char *config, int fold);
-/** Selection over what is trained (`segfleet select`): configs and folds NULL = all that have results. */
+/** Selection over what is trained (`segfleet select`): configs and folds NULL = all that have
+ * results. */
 sf_status sf_run_selection(sf_comm *world, const sf_run_options *o);
 /** Preprocess into a work folder with a given plans file (`segfleet preprocess`). */
 sf_status sf_run_preprocess(sf_comm *world, const sf_run_options *o, const char *plans_file);

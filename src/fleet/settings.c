@@ -16,13 +16,15 @@ static json_t *to_json(const sf_settings *s)
 {
     char seed[32];
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)s->seed);
-    return json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:s,s:b,s:b,s:f,s:s}", "dataset", s->dataset, "recipe", s->recipe, "num_folds",
-                     (json_int_t)s->num_folds, "epochs", (json_int_t)s->epochs, "iterations", (json_int_t)s->iterations,
-                     "batch_size", (json_int_t)s->batch, "seed", seed, "mirroring", s->mirror, "conv_exact", s->exact,
-                     "memory_gb", s->memory_gb, "groups", s->groups);
+    return json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:s,s:b,s:b,s:f,s:s}", "dataset", s->dataset,
+                     "recipe", s->recipe, "num_folds", (json_int_t)s->num_folds, "epochs",
+                     (json_int_t)s->epochs, "iterations", (json_int_t)s->iterations, "batch_size",
+                     (json_int_t)s->batch, "seed", seed, "mirroring", s->mirror, "conv_exact",
+                     s->exact, "memory_gb", s->memory_gb, "groups", s->groups);
 }
 
-static sf_status get_path(char out[SF_PATH_MAX], const json_t *j, const char *key, const char *where)
+static sf_status get_path(char out[SF_PATH_MAX], const json_t *j, const char *key,
+                          const char *where)
 {
     const char *text;
     SF_TRY(sf_json_get_str(&text, j, key, where));
@@ -51,7 +53,8 @@ sf_status sf_settings_load(sf_settings *s, const char *work)
     char path[SF_PATH_MAX];
     json_t *j = NULL;
     SF_TRY(sf_work_file(path, work, "run.json"));
-    SF_CHECK(sf_path_is_file(path), SF_EINVAL, "%s is not there: start the work folder with 'segfleet preprocess' or 'segfleet run'",
+    SF_CHECK(sf_path_is_file(path), SF_EINVAL,
+             "%s is not there: start the work folder with 'segfleet preprocess' or 'segfleet run'",
              path);
     SF_TRY(sf_json_load(&j, path));
     sf_status st = from_json(s, j, path);
@@ -85,8 +88,9 @@ sf_status sf_settings_store(const sf_settings *s, const char *work)
     }
     SF_GOTO(done, st, sf_json_load(&old, path));
     const char *key = difference(j, old);
-    SF_CHECK_GOTO(done, st, !key, SF_EINVAL, "%s was started with another '%s': give the same option, or another work folder", path,
-                  key);
+    SF_CHECK_GOTO(done, st, !key, SF_EINVAL,
+                  "%s was started with another '%s': give the same option, or another work folder",
+                  path, key);
 done:
     json_decref(j);
     json_decref(old);

@@ -1,5 +1,5 @@
-/** run.json: what a work folder was started with. A second run must ask for the same, or is refused by option name;
- *  configurations and folds may differ from call to call. */
+/** run.json: what a work folder was started with. A second run must ask for the same, or is refused
+ * by option name; configurations and folds may differ from call to call. */
 #ifndef SF_FLEET_SETTINGS_H
 #define SF_FLEET_SETTINGS_H
 #include "base/path.h"
@@ -12,8 +12,8 @@ typedef struct {
     int64_t epochs, iterations, batch; /* 0: recipe / plan */
     uint64_t seed;
     bool mirror, exact;
-    double memory_gb;          /* 0: recipe */
-    char groups[SF_PATH_MAX];  /* "" = none */
+    double memory_gb;         /* 0: recipe */
+    char groups[SF_PATH_MAX]; /* "" = none */
 } sf_settings;
 
 /** Defaults of every option. */

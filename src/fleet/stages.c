@@ -8,7 +8,10 @@
 #include <string.h>
 
 /* Packed prints of this rank's cases, each preceded by its case number and size. */
-typedef struct { char *data; size_t size; } packet;
+typedef struct {
+    char *data;
+    size_t size;
+} packet;
 
 static sf_status packet_add(packet *p, int index, const void *data, size_t size)
 {
@@ -20,7 +23,8 @@ static sf_status packet_add(packet *p, int index, const void *data, size_t size)
     return SF_OK;
 }
 
-static sf_status print_my_cases(sf_comm *world, const sf_dataset *d, const sf_recipe *r, packet *mine)
+static sf_status print_my_cases(sf_comm *world, const sf_dataset *d, const sf_recipe *r,
+                                packet *mine)
 {
     const int rank = sf_comm_rank(world), size = sf_comm_size(world);
     sf_progress *progress = rank == 0 ? sf_progress_begin("fingerprint", d->n_train) : NULL;
@@ -54,8 +58,8 @@ static sf_status unpack(sf_case_print **prints, int n, const char *data, size_t 
     return SF_OK;
 }
 
-static sf_status combine_and_save(const sf_dataset *d, const sf_recipe *r, void *const *all, const size_t *sizes, int ranks,
-                                  const char *path)
+static sf_status combine_and_save(const sf_dataset *d, const sf_recipe *r, void *const *all,
+                                  const size_t *sizes, int ranks, const char *path)
 {
     sf_case_print **prints = NULL;
     sf_fingerprint *f = NULL;
@@ -71,7 +75,8 @@ done:
     return st;
 }
 
-sf_status sf_stage_fingerprint(sf_comm *world, const sf_dataset *d, const sf_recipe *r, const char *path)
+sf_status sf_stage_fingerprint(sf_comm *world, const sf_dataset *d, const sf_recipe *r,
+                               const char *path)
 {
     int64_t there = sf_path_is_file(path);
     SF_TRY(sf_comm_min_i64(world, &there, 1));
@@ -82,7 +87,8 @@ sf_status sf_stage_fingerprint(sf_comm *world, const sf_dataset *d, const sf_rec
     sf_status st = print_my_cases(world, d, r, &mine);
     SF_GOTO(done, st, sf_comm_agree(world, st));
     SF_GOTO(done, st, sf_comm_allgather_bytes(world, mine.data, mine.size, &all, &sizes));
-    if (sf_comm_rank(world) == 0) st = combine_and_save(d, r, all, sizes, sf_comm_size(world), path);
+    if (sf_comm_rank(world) == 0)
+        st = combine_and_save(d, r, all, sizes, sf_comm_size(world), path);
     st = sf_comm_agree(world, st);
 done:
     sf_mem_free(all);
@@ -90,8 +96,8 @@ done:
     return st;
 }
 
-static sf_status plan_here(const sf_dataset *d, const sf_recipe *r, const sf_planner_options *o, const char *fingerprint,
-                           const char *plans)
+static sf_status plan_here(const sf_dataset *d, const sf_recipe *r, const sf_planner_options *o,
+                           const char *fingerprint, const char *plans)
 {
     sf_fingerprint *f = NULL;
     json_t *out = NULL;
@@ -105,11 +111,12 @@ done:
     return st;
 }
 
-sf_status sf_stage_plan(sf_comm *world, const sf_dataset *d, const sf_recipe *r, const sf_planner_options *o, const char *fingerprint,
-                        const char *plans)
+sf_status sf_stage_plan(sf_comm *world, const sf_dataset *d, const sf_recipe *r,
+                        const sf_planner_options *o, const char *fingerprint, const char *plans)
 {
     sf_status st = SF_OK;
-    if (sf_comm_rank(world) == 0 && !sf_path_is_file(plans)) st = plan_here(d, r, o, fingerprint, plans);
+    if (sf_comm_rank(world) == 0 && !sf_path_is_file(plans))
+        st = plan_here(d, r, o, fingerprint, plans);
     return sf_comm_agree(world, st);
 }
 
@@ -122,15 +129,18 @@ static sf_status read_groups(char **group, const sf_dataset *d, const char *path
     sf_status st = SF_OK;
     char *save = NULL;
     for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-        char *rest = NULL, *id = strtok_r(line, " \t\r,", &rest), *name = strtok_r(NULL, " \t\r,", &rest);
+        char *rest = NULL, *id = strtok_r(line, " \t\r,", &rest),
+             *name = strtok_r(NULL, " \t\r,", &rest);
         if (!id) continue;
         SF_CHECK_GOTO(done, st, name, SF_EDATA, "%s: no group after '%s'", path, id);
         for (int i = 0; i < d->n_train; i++) {
-            if (strcmp(d->train[i].id, id) == 0 && !group[i]) SF_GOTO(done, st, sf_mem_strdup(&group[i], name));
+            if (strcmp(d->train[i].id, id) == 0 && !group[i])
+                SF_GOTO(done, st, sf_mem_strdup(&group[i], name));
         }
     }
     for (int i = 0; i < d->n_train; i++) {
-        SF_CHECK_GOTO(done, st, group[i], SF_EDATA, "%s names no group for case %s", path, d->train[i].id);
+        SF_CHECK_GOTO(done, st, group[i], SF_EDATA, "%s names no group for case %s", path,
+                      d->train[i].id);
     }
 done:
     sf_mem_free(text);
@@ -150,7 +160,9 @@ static sf_status make_splits(const sf_dataset *d, const char *path, int folds, c
     SF_GOTO(done, st, sf_mem_calloc(&group, (size_t)d->n_train, sizeof *group, SF_MEM_MISC));
     for (int i = 0; i < d->n_train; i++) ids[i] = d->train[i].id;
     if (groups[0]) SF_GOTO(done, st, read_groups(group, d, groups));
-    SF_GOTO(done, st, sf_splits_make(&s, ids, d->n_train, folds, groups[0] ? (const char *const *)group : NULL));
+    SF_GOTO(
+        done, st,
+        sf_splits_make(&s, ids, d->n_train, folds, groups[0] ? (const char *const *)group : NULL));
     SF_GOTO(done, st, sf_splits_save(s, path));
 done:
     sf_splits_destroy(&s);
@@ -160,11 +172,13 @@ done:
     return st;
 }
 
-sf_status sf_stage_splits(sf_comm *world, const sf_dataset *d, const char *work, int folds, const char *groups)
+sf_status sf_stage_splits(sf_comm *world, const sf_dataset *d, const char *work, int folds,
+                          const char *groups)
 {
     char path[SF_PATH_MAX];
     sf_status st = sf_work_file(path, work, "splits_final.json");
-    if (st == SF_OK && sf_comm_rank(world) == 0 && !sf_path_is_file(path)) st = make_splits(d, path, folds, groups);
+    if (st == SF_OK && sf_comm_rank(world) == 0 && !sf_path_is_file(path))
+        st = make_splits(d, path, folds, groups);
     return sf_comm_agree(world, st);
 }
 
@@ -176,8 +190,8 @@ static sf_status copy_description(const sf_dataset *d, const char *work)
     return sf_path_is_file(to) ? SF_OK : sf_path_copy(from, to);
 }
 
-sf_status sf_stage_preprocess(sf_comm *world, const sf_dataset *d, const sf_plans *p, char *const *configs, int n, const char *work,
-                              int threads)
+sf_status sf_stage_preprocess(sf_comm *world, const sf_dataset *d, const sf_plans *p,
+                              char *const *configs, int n, const char *work, int threads)
 {
     char path[SF_PATH_MAX], dir[SF_PATH_MAX];
     sf_status st = sf_work_file(dir, work, "preprocessed");
@@ -197,7 +211,8 @@ sf_status sf_stage_preprocess(sf_comm *world, const sf_dataset *d, const sf_plan
         if (there) continue;
         const double begin = sf_now();
         SF_TRY(sf_preprocess_config(world, d, p, cfg, path, threads));
-        sf_log(SF_LOG_INFO, "preprocessed", "cfg=%s cases=%d sec=%.1f", configs[i], d->n_train, sf_now() - begin);
+        sf_log(SF_LOG_INFO, "preprocessed", "cfg=%s cases=%d sec=%.1f", configs[i], d->n_train,
+               sf_now() - begin);
     }
     return SF_OK;
 }

@@ -15,7 +15,8 @@ typedef struct {
     uint64_t seed;
 } sf_phantom_options;
 
-/** Write OUT/Dataset999_Phantom; dataset.json comes last. SF_EINVAL when that folder is there already. */
+/** Write OUT/Dataset999_Phantom; dataset.json comes last. SF_EINVAL when that folder is there
+ * already. */
 sf_status sf_phantom_make(const char *out_dir, const sf_phantom_options *opt);
 
 #endif

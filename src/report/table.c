@@ -49,7 +49,8 @@ sf_status sf_table_text(char **out, const sf_table *t)
     for (int r = 0; r < rows; r++) {
         for (int c = 0; c < t->columns; c++) {
             const int i = r * t->columns + c;
-            p += sprintf(p, c ? "| %*s " : "| %-*s ", column_width(t, c), i < t->cells ? t->cell[i] : "");
+            p += sprintf(p, c ? "| %*s " : "| %-*s ", column_width(t, c),
+                         i < t->cells ? t->cell[i] : "");
         }
         p += sprintf(p, "|\n");
         for (int c = 0; r == 0 && c < t->columns; c++) {
@@ -93,7 +94,8 @@ static sf_status head_row(sf_table *t, const json_t *classes)
     json_t *v;
     SF_TRY(sf_table_cell(t, "model"));
     SF_TRY(sf_table_cell(t, "mean Dice"));
-    json_object_foreach((json_t *)(uintptr_t)classes, key, v) SF_TRY(sf_table_cell(t, "class %s", key));
+    json_object_foreach((json_t *)(uintptr_t)classes, key, v)
+        SF_TRY(sf_table_cell(t, "class %s", key));
     return SF_OK;
 }
 
@@ -109,7 +111,8 @@ static sf_status build(sf_table **t, const json_t *selection, const json_t *test
     SF_TRY(head_row(*t, classes));
     json_object_foreach(all, name, v)
     {
-        SF_TRY(score_row(*t, name, json_object_get(v, "foreground_mean_dice"), json_object_get(v, "mean_dice")));
+        SF_TRY(score_row(*t, name, json_object_get(v, "foreground_mean_dice"),
+                         json_object_get(v, "mean_dice")));
     }
     if (!test) return SF_OK;
     const json_t *mean = json_object_get(json_object_get(test, "foreground_mean"), "Dice");
@@ -131,8 +134,10 @@ sf_status sf_report_work(char **out, const char *work)
     SF_GOTO(done, st, sf_table_text(&table, t));
     const json_t *best = json_object_get(selection, "best_model_or_ensemble");
     SF_GOTO(done, st,
-            sf_mem_printf(out, "%s\nchosen: %s, Dice %.4f before and %.4f after post-processing (%d cross-validation cases)\n", table,
-                          json_string_value(json_object_get(best, "name")),
+            sf_mem_printf(out,
+                          "%s\nchosen: %s, Dice %.4f before and %.4f after post-processing (%d "
+                          "cross-validation cases)\n",
+                          table, json_string_value(json_object_get(best, "name")),
                           sf_json_num(json_object_get(best, "result_on_crossval_pre_pp")),
                           sf_json_num(json_object_get(best, "result_on_crossval_post_pp")),
                           (int)json_integer_value(json_object_get(selection, "number_of_cases"))));

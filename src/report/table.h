@@ -1,4 +1,5 @@
-/** Text tables in Markdown form with aligned columns, and the summary table of a work folder. Not collective. */
+/** Text tables in Markdown form with aligned columns, and the summary table of a work folder. Not
+ * collective. */
 #ifndef SF_REPORT_TABLE_H
 #define SF_REPORT_TABLE_H
 #include "base/error.h"
@@ -12,8 +13,9 @@ sf_status sf_table_cell(sf_table *t, const char *fmt, ...) __attribute__((format
 sf_status sf_table_text(char **out, const sf_table *t);
 void sf_table_destroy(sf_table **t);
 
-/** Dice per configuration and ensemble from W/selection.json, the winner before and after post-processing, and the test
- *  result from W/predictions/summary.json when it is there. Caller frees. */
+/** Dice per configuration and ensemble from W/selection.json, the winner before and after
+ * post-processing, and the test result from W/predictions/summary.json when it is there. Caller
+ * frees. */
 sf_status sf_report_work(char **out, const char *work);
 
 #endif

@@ -18,7 +18,8 @@ static void describe(sf_array *a, const sf_param *p, const void *data)
 static json_t *state_to_json(const sf_train_state *s)
 {
     json_t *running = json_array();
-    for (int i = 0; running && i < s->n_running; i++) json_array_append_new(running, sf_json_real(s->loss_sum[i]));
+    for (int i = 0; running && i < s->n_running; i++)
+        json_array_append_new(running, sf_json_real(s->loss_sum[i]));
     json_t *j = json_object();
     if (!j || !running) return NULL;
     char seed[32];
@@ -52,11 +53,13 @@ sf_status sf_checkpoint_save(const char *path, const sf_train_state *s, const sf
     SF_GOTO(done, st, sf_mem_calloc(&momentum, (size_t)p->count, sizeof *momentum, SF_MEM_MISC));
     for (int i = 0; i < p->count; i++) {
         describe(&values[i], &p->item[i], p->item[i].value);
-        if (p->item[i].has_velocity) describe(&momentum[n_momentum++], &p->item[i], p->item[i].velocity);
+        if (p->item[i].has_velocity)
+            describe(&momentum[n_momentum++], &p->item[i], p->item[i].velocity);
     }
     meta = state_to_json(s);
     SF_CHECK_GOTO(done, st, meta, SF_ENOMEM, "out of memory");
-    const sf_array_group groups[] = { { "params", values, p->count }, { "momentum", momentum, n_momentum } };
+    const sf_array_group groups[] = { { "params", values, p->count },
+                                      { "momentum", momentum, n_momentum } };
     SF_GOTO(done, st, sf_arrays_save(path, groups, 2, meta));
 done:
     json_decref(meta);
@@ -69,7 +72,9 @@ static sf_status copy_array(const sf_array *a, sf_param *p, void *to, const char
 {
     bool same = a->ndim == p->ndim && a->count == p->count;
     for (int i = 0; same && i < p->ndim; i++) same = a->dim[i] == p->dim[i];
-    SF_CHECK(same, SF_EDATA, "%s: %s has another shape than this network: not a checkpoint of this plan", path, a->name);
+    SF_CHECK(same, SF_EDATA,
+             "%s: %s has another shape than this network: not a checkpoint of this plan", path,
+             a->name);
     memcpy(to, a->data, (size_t)a->count * sizeof(float));
     return SF_OK;
 }
@@ -81,8 +86,8 @@ static sf_status load_group(const char *path, const char *group, sf_params *p, j
     const bool values = strcmp(group, "params") == 0;
     SF_TRY(sf_arrays_load(&array, &count, meta, path, group));
     sf_status st = SF_OK;
-    SF_CHECK_GOTO(done, st, !values || count == p->count, SF_EDATA, "%s holds %d tensors, but this network has %d", path, count,
-                  p->count);
+    SF_CHECK_GOTO(done, st, !values || count == p->count, SF_EDATA,
+                  "%s holds %d tensors, but this network has %d", path, count, p->count);
     for (int i = 0; i < count; i++) {
         sf_param *q = sf_params_find(p, array[i].name);
         SF_CHECK_GOTO(done, st, q, SF_EDATA, "%s: unknown parameter %s", path, array[i].name);
@@ -100,7 +105,8 @@ static sf_status read_running(sf_train_state *s, const json_t *meta, const char 
     SF_TRY(sf_json_get(&running, meta, "running", path));
     s->n_running = (int)json_array_size(running);
     SF_TRY(sf_mem_calloc(&s->loss_sum, (size_t)s->n_running, sizeof *s->loss_sum, SF_MEM_MISC));
-    for (int i = 0; i < s->n_running; i++) s->loss_sum[i] = sf_json_num(json_array_get(running, (size_t)i));
+    for (int i = 0; i < s->n_running; i++)
+        s->loss_sum[i] = sf_json_num(json_array_get(running, (size_t)i));
     return SF_OK;
 }
 
@@ -109,7 +115,8 @@ static sf_status read_state(sf_train_state *s, const json_t *meta, const char *p
     const char *format, *seed, *extra;
     int64_t fold;
     SF_TRY(sf_json_get_str(&format, meta, "format", path));
-    SF_CHECK(strcmp(format, "segfleet-checkpoint-1") == 0, SF_EDATA, "%s: unknown checkpoint format %s", path, format);
+    SF_CHECK(strcmp(format, "segfleet-checkpoint-1") == 0, SF_EDATA,
+             "%s: unknown checkpoint format %s", path, format);
     SF_TRY(sf_json_get_str(&seed, meta, "seed", path));
     s->key.seed = strtoull(seed, NULL, 10);
     SF_TRY(sf_json_get_int(&fold, meta, "fold", path));
@@ -157,8 +164,8 @@ sf_status sf_checkpoint_hash(const char *path, char hex[65])
     params.count = count;
     for (int i = 0; i < count; i++) {
         sf_param *q = &params.item[i];
-        SF_CHECK_GOTO(done, st, strlen(array[i].name) < sizeof q->name && array[i].ndim <= 5, SF_EDATA, "%s: %s is no parameter",
-                      path, array[i].name);
+        SF_CHECK_GOTO(done, st, strlen(array[i].name) < sizeof q->name && array[i].ndim <= 5,
+                      SF_EDATA, "%s: %s is no parameter", path, array[i].name);
         snprintf(q->name, sizeof q->name, "%.95s", array[i].name);
         q->ndim = array[i].ndim;
         memcpy(q->dim, array[i].dim, sizeof q->dim);

@@ -1,5 +1,6 @@
-/** Complete state of a training in one HDF5 file, independent of ranks, threads and memory layout. Atomic; carries
- *  (variant, seed, configuration, fold), program version, flags, library versions, recipe and ISA; a checksum over all arrays. */
+/** Complete state of a training in one HDF5 file, independent of ranks, threads and memory layout.
+ * Atomic; carries (variant, seed, configuration, fold), program version, flags, library versions,
+ * recipe and ISA; a checksum over all arrays. */
 #ifndef SF_TRAIN_CHECKPOINT_H
 #define SF_TRAIN_CHECKPOINT_H
 #include "network/params.h"
@@ -8,12 +9,12 @@
 
 typedef struct {
     sf_task_key key;
-    int64_t epoch, iteration;  /* next step: 0-based */
+    int64_t epoch, iteration; /* next step: 0-based */
     int64_t epochs, iterations, batch;
-    double best_ema, ema;      /* NaN when none */
-    double *loss_sum;          /* running sums inside an unfinished epoch, n_running entries */
+    double best_ema, ema; /* NaN when none */
+    double *loss_sum;     /* running sums inside an unfinished epoch, n_running entries */
     int n_running;
-    char *extra_json;          /* plans, dataset.json, recipe, mirror axes: text */
+    char *extra_json; /* plans, dataset.json, recipe, mirror axes: text */
 } sf_train_state;
 
 sf_status sf_checkpoint_save(const char *path, const sf_train_state *s, const sf_params *p);

@@ -1,4 +1,5 @@
-/** history.jsonl: one JSON object per finished epoch. A resumed training drops the lines of epochs that it repeats. */
+/** history.jsonl: one JSON object per finished epoch. A resumed training drops the lines of epochs
+ * that it repeats. */
 #ifndef SF_TRAIN_HISTORY_H
 #define SF_TRAIN_HISTORY_H
 #include "base/error.h"
@@ -6,9 +7,10 @@
 #include <stdint.h>
 
 typedef struct {
-    int64_t epoch;             /* 0-based */
-    double lr, train_loss, val_loss, dice, ema, seconds; /* dice: mean over classes seen; NaN when none */
-    const double *class_dice;  /* n_classes entries, NaN where undefined */
+    int64_t epoch; /* 0-based */
+    double lr, train_loss, val_loss, dice, ema,
+        seconds;              /* dice: mean over classes seen; NaN when none */
+    const double *class_dice; /* n_classes entries, NaN where undefined */
     int n_classes;
 } sf_epoch_record;
 

@@ -23,7 +23,8 @@ typedef struct {
     sf_prof prof;
     int64_t val_iterations;
     double saved_at; /* when checkpoint_latest was last written */
-    char dir[SF_PATH_MAX], latest[SF_PATH_MAX], best[SF_PATH_MAX], final[SF_PATH_MAX], history[SF_PATH_MAX];
+    char dir[SF_PATH_MAX], latest[SF_PATH_MAX], best[SF_PATH_MAX], final[SF_PATH_MAX],
+        history[SF_PATH_MAX];
 } trainer;
 
 enum { RUN_LOSS, RUN_COUNT }; /* running sums inside an epoch */
@@ -45,9 +46,10 @@ static sf_status describe_run(trainer *t)
 {
     bool axis[3];
     sf_mirror_axes(t->cfg, t->opt->mirror, axis);
-    json_t *j = json_pack("{s:s,s:[b,b,b],s:b,s:O}", "recipe", t->recipe->name, "mirror_axes", axis[0], axis[1], axis[2], "exact",
-                          t->opt->exact, "configuration", json_object_get(json_object_get(t->opt->plans->json, "configurations"),
-                                                                          t->cfg->name));
+    json_t *j = json_pack(
+        "{s:s,s:[b,b,b],s:b,s:O}", "recipe", t->recipe->name, "mirror_axes", axis[0], axis[1],
+        axis[2], "exact", t->opt->exact, "configuration",
+        json_object_get(json_object_get(t->opt->plans->json, "configurations"), t->cfg->name));
     SF_CHECK(j, SF_ENOMEM, "out of memory");
     sf_status st = sf_json_dump(&t->state.extra_json, j, 0, false);
     json_decref(j);
@@ -57,10 +59,14 @@ static sf_status describe_run(trainer *t)
 static sf_status fresh_state(trainer *t)
 {
     const sf_train_options *o = t->opt;
-    t->state = (sf_train_state){ .key = o->key, .epochs = or_default(o->epochs, t->recipe->train.epochs),
-                                 .iterations = or_default(o->iterations, t->recipe->train.iterations),
-                                 .batch = or_default(o->batch, t->cfg->batch_size), .best_ema = NAN, .ema = NAN,
-                                 .n_running = RUN_COUNT };
+    t->state =
+        (sf_train_state){ .key = o->key,
+                          .epochs = or_default(o->epochs, t->recipe->train.epochs),
+                          .iterations = or_default(o->iterations, t->recipe->train.iterations),
+                          .batch = or_default(o->batch, t->cfg->batch_size),
+                          .best_ema = NAN,
+                          .ema = NAN,
+                          .n_running = RUN_COUNT };
     t->val_iterations = or_default(o->val_iterations, t->recipe->train.val_iterations);
     SF_TRY(sf_mem_calloc(&t->state.loss_sum, RUN_COUNT, sizeof(double), SF_MEM_MISC));
     return describe_run(t);
@@ -68,43 +74,64 @@ static sf_status fresh_state(trainer *t)
 
 static sf_status make_network(trainer *t)
 {
-    sf_network_options o = { .arch = &t->cfg->arch, .in_channels = t->opt->plans->n_channels, .heads = t->labels->n_heads,
-                             .batch = t->state.batch, .dtype = SF_F32, .training = true, .deep_supervision = true,
-                             .exact = t->opt->exact, .threads = t->opt->threads };
+    sf_network_options o = { .arch = &t->cfg->arch,
+                             .in_channels = t->opt->plans->n_channels,
+                             .heads = t->labels->n_heads,
+                             .batch = t->state.batch,
+                             .dtype = SF_F32,
+                             .training = true,
+                             .deep_supervision = true,
+                             .exact = t->opt->exact,
+                             .threads = t->opt->threads };
     memcpy(o.patch, t->cfg->patch, sizeof o.patch);
     SF_TRY(sf_network_create(&t->net, &o));
     int64_t field[3];
     sf_network_receptive_field(t->net, field);
     const sf_params *p = sf_network_params(t->net);
     sf_log(SF_LOG_INFO, "network",
-           "parameters=%lld peak_mib=%.0f receptive_field=%lldx%lldx%lld patch=%lldx%lldx%lld batch=%lld gmac_forward=%.2f",
-           (long long)p->total, (double)sf_network_bytes(t->net) / 1048576.0, (long long)field[0], (long long)field[1],
-           (long long)field[2], (long long)o.patch[0], (long long)o.patch[1], (long long)o.patch[2], (long long)o.batch,
-           sf_network_forward_macs(t->net) / 1e9);
+           "parameters=%lld peak_mib=%.0f receptive_field=%lldx%lldx%lld patch=%lldx%lldx%lld "
+           "batch=%lld gmac_forward=%.2f",
+           (long long)p->total, (double)sf_network_bytes(t->net) / 1048576.0, (long long)field[0],
+           (long long)field[1], (long long)field[2], (long long)o.patch[0], (long long)o.patch[1],
+           (long long)o.patch[2], (long long)o.batch, sf_network_forward_macs(t->net) / 1e9);
     char scope[256];
     sf_work_scope(scope, &t->opt->key);
-    sf_params_init(sf_network_params(t->net), t->opt->key.seed, scope, t->recipe->train.leaky_slope);
+    sf_params_init(sf_network_params(t->net), t->opt->key.seed, scope,
+                   t->recipe->train.leaky_slope);
     return SF_OK;
 }
 
 static sf_status make_loader(trainer *t, bool training, sf_loader **out)
 {
     const sf_id_list *list = training ? t->opt->train : t->opt->val;
-    const sf_loader_options o = { .cases = t->cases, .ids = (const char *const *)list->id, .n_ids = list->count, .cfg = t->cfg,
-                                  .recipe = t->recipe, .labels = t->labels, .key = t->opt->key, .batch = t->state.batch,
-                                  .first = 0, .count = t->state.batch, .training = training, .mirror = t->opt->mirror,
-                                  .threads = t->opt->loader_threads, .depth = 3 };
+    const sf_loader_options o = { .cases = t->cases,
+                                  .ids = (const char *const *)list->id,
+                                  .n_ids = list->count,
+                                  .cfg = t->cfg,
+                                  .recipe = t->recipe,
+                                  .labels = t->labels,
+                                  .key = t->opt->key,
+                                  .batch = t->state.batch,
+                                  .first = 0,
+                                  .count = t->state.batch,
+                                  .training = training,
+                                  .mirror = t->opt->mirror,
+                                  .threads = t->opt->loader_threads,
+                                  .depth = 3 };
     return sf_loader_create(out, &o);
 }
 
 static sf_status same_run(const trainer *t, const sf_train_state *s)
 {
     const sf_train_state *w = &t->state;
-    SF_CHECK(s->epochs == w->epochs && s->iterations == w->iterations && s->batch == w->batch && s->key.seed == w->key.seed,
+    SF_CHECK(s->epochs == w->epochs && s->iterations == w->iterations && s->batch == w->batch &&
+                 s->key.seed == w->key.seed,
              SF_EINVAL,
-             "%s was made with epochs=%lld iterations=%lld batch=%lld seed=%llu: use the same options to continue, or another "
+             "%s was made with epochs=%lld iterations=%lld batch=%lld seed=%llu: use the same "
+             "options to continue, or another "
              "work folder",
-             t->latest, (long long)s->epochs, (long long)s->iterations, (long long)s->batch, (unsigned long long)s->key.seed);
+             t->latest, (long long)s->epochs, (long long)s->iterations, (long long)s->batch,
+             (unsigned long long)s->key.seed);
     return SF_OK;
 }
 
@@ -115,14 +142,16 @@ static sf_status resume(trainer *t)
     sf_status st;
     SF_GOTO(done, st, sf_checkpoint_load(t->latest, &s, sf_network_params(t->net), true));
     SF_GOTO(done, st, same_run(t, &s));
-    SF_CHECK_GOTO(done, st, s.n_running == RUN_COUNT, SF_EDATA, "%s: unknown running sums", t->latest);
+    SF_CHECK_GOTO(done, st, s.n_running == RUN_COUNT, SF_EDATA, "%s: unknown running sums",
+                  t->latest);
     t->state.epoch = s.epoch;
     t->state.iteration = s.iteration;
     t->state.best_ema = s.best_ema;
     t->state.ema = s.ema;
     memcpy(t->state.loss_sum, s.loss_sum, RUN_COUNT * sizeof(double));
     SF_GOTO(done, st, sf_history_cut(t->history, s.epoch));
-    sf_log(SF_LOG_INFO, "resume", "epoch=%lld iteration=%lld", (long long)s.epoch, (long long)s.iteration);
+    sf_log(SF_LOG_INFO, "resume", "epoch=%lld iteration=%lld", (long long)s.epoch,
+           (long long)s.iteration);
 done:
     sf_train_state_free(&s);
     return st;
@@ -145,8 +174,10 @@ static sf_status forward_loss(trainer *t, const sf_batch *b, bool grad, sf_loss_
     sf_prof_begin(&t->prof, SF_EV_LOSS);
     SF_TRY(sf_loss_evaluate(t->net, b->seg, &t->loss, grad, report));
     sf_prof_end(&t->prof, SF_EV_LOSS, 0, 0);
-    SF_CHECK(isfinite(report->total), SF_EDATA,
-             "the loss is not finite at epoch %lld: look for extreme values in the images of this fold", (long long)t->state.epoch);
+    SF_CHECK(
+        isfinite(report->total), SF_EDATA,
+        "the loss is not finite at epoch %lld: look for extreme values in the images of this fold",
+        (long long)t->state.epoch);
     return SF_OK;
 }
 
@@ -176,10 +207,11 @@ static sf_status train_part(trainer *t, double lr)
         sf_comm_poll(); /* other nodes may be waiting for their next task */
         if (t->opt->stop && t->opt->stop(t->opt->stop_user)) {
             SF_TRY(save_latest(t));
-            return SF_FAIL(SF_ESTOP, "stopped at epoch %lld, iteration %lld: run again to continue", (long long)s->epoch,
-                           (long long)s->iteration);
+            return SF_FAIL(SF_ESTOP, "stopped at epoch %lld, iteration %lld: run again to continue",
+                           (long long)s->epoch, (long long)s->iteration);
         }
-        const bool due = t->opt->checkpoint_seconds > 0 && sf_now() - t->saved_at > t->opt->checkpoint_seconds;
+        const bool due =
+            t->opt->checkpoint_seconds > 0 && sf_now() - t->saved_at > t->opt->checkpoint_seconds;
         if (due) SF_TRY(save_latest(t));
     }
     return SF_OK;
@@ -198,7 +230,9 @@ static sf_status validate_part(trainer *t, sf_epoch_record *rec, double *dice)
         sf_loss_report report;
         SF_GOTO(done, st, sf_loader_next(t->val, &batch, &t->prof));
         SF_GOTO(done, st, forward_loss(t, batch, false, &report));
-        SF_GOTO(done, st, sf_loss_online_counts(t->net, batch->seg, t->labels, count, count + n, count + 2 * n));
+        SF_GOTO(
+            done, st,
+            sf_loss_online_counts(t->net, batch->seg, t->labels, count, count + n, count + 2 * n));
         loss += report.total;
     }
     double sum = 0;
@@ -224,7 +258,8 @@ static sf_status close_epoch(trainer *t, sf_epoch_record *rec)
 {
     sf_train_state *s = &t->state;
     const double keep = t->recipe->train.ema;
-    if (rec->dice == rec->dice) s->ema = s->ema == s->ema ? keep * s->ema + (1 - keep) * rec->dice : rec->dice;
+    if (rec->dice == rec->dice)
+        s->ema = s->ema == s->ema ? keep * s->ema + (1 - keep) * rec->dice : rec->dice;
     rec->ema = s->ema;
     rec->train_loss = s->loss_sum[RUN_LOSS] / (double)s->iterations;
     const bool best = s->ema == s->ema && !(s->ema <= s->best_ema);
@@ -233,20 +268,25 @@ static sf_status close_epoch(trainer *t, sf_epoch_record *rec)
     s->epoch++;
     s->iteration = 0;
     SF_TRY(sf_history_append(t->history, rec));
-    sf_log(SF_LOG_INFO, "epoch", "cfg=%s fold=%d epoch=%lld/%lld lr=%.5f loss=%.4f val_loss=%.4f dice=%.4f ema=%.4f sec=%.1f eta_min=%.1f%s",
-           t->cfg->name, s->key.fold, (long long)s->epoch, (long long)s->epochs, rec->lr, rec->train_loss, rec->val_loss, rec->dice,
-           rec->ema, rec->seconds, rec->seconds * (double)(s->epochs - s->epoch) / 60, best ? " best=1" : "");
+    sf_log(SF_LOG_INFO, "epoch",
+           "cfg=%s fold=%d epoch=%lld/%lld lr=%.5f loss=%.4f val_loss=%.4f dice=%.4f ema=%.4f "
+           "sec=%.1f eta_min=%.1f%s",
+           t->cfg->name, s->key.fold, (long long)s->epoch, (long long)s->epochs, rec->lr,
+           rec->train_loss, rec->val_loss, rec->dice, rec->ema, rec->seconds,
+           rec->seconds * (double)(s->epochs - s->epoch) / 60, best ? " best=1" : "");
     if (best) SF_TRY(sf_checkpoint_save(t->best, s, sf_network_params(t->net)));
     const int64_t every = t->recipe->train.checkpoint_every;
-    const bool due = (every > 0 && s->epoch % every == 0) ||
-                     (t->opt->checkpoint_seconds > 0 && sf_now() - t->saved_at > t->opt->checkpoint_seconds);
+    const bool due =
+        (every > 0 && s->epoch % every == 0) ||
+        (t->opt->checkpoint_seconds > 0 && sf_now() - t->saved_at > t->opt->checkpoint_seconds);
     return due && s->epoch < s->epochs ? save_latest(t) : SF_OK;
 }
 
 static sf_status run_epoch(trainer *t)
 {
     const double begin = sf_now();
-    sf_epoch_record rec = { .epoch = t->state.epoch, .lr = sf_optim_lr(&t->optim, t->state.epoch, t->state.epochs) };
+    sf_epoch_record rec = { .epoch = t->state.epoch,
+                            .lr = sf_optim_lr(&t->optim, t->state.epoch, t->state.epochs) };
     SF_TRY(train_part(t, rec.lr));
     double *dice = NULL;
     SF_TRY(sf_mem_calloc(&dice, (size_t)t->labels->n_eval, sizeof *dice, SF_MEM_MISC));
@@ -268,8 +308,8 @@ static sf_status train_all(trainer *t)
     SF_TRY(sf_path_remove(t->latest));
     for (int e = 0; e < SF_EV_COUNT; e++) {
         if (t->prof.ev[e].calls == 0) continue;
-        sf_log(SF_LOG_INFO, "time", "stage=%s calls=%lld sec=%.2f gflops=%.1f", sf_prof_name((sf_event)e),
-               (long long)t->prof.ev[e].calls, t->prof.ev[e].seconds,
+        sf_log(SF_LOG_INFO, "time", "stage=%s calls=%lld sec=%.2f gflops=%.1f",
+               sf_prof_name((sf_event)e), (long long)t->prof.ev[e].calls, t->prof.ev[e].seconds,
                t->prof.ev[e].seconds > 0 ? t->prof.ev[e].flops / t->prof.ev[e].seconds / 1e9 : 0);
     }
     return SF_OK;
@@ -282,14 +322,20 @@ static sf_status setup(trainer *t)
     t->recipe = o->plans->recipe;
     t->labels = &o->dataset->labels;
     SF_TRY(sf_plans_config(&t->cfg, o->plans, o->key.config));
-    SF_CHECK(!t->cfg->previous_stage, SF_EUNSUPPORTED, "%s: the second stage of the cascade cannot be trained by this version",
-             t->cfg->name);
+    SF_CHECK(!t->cfg->previous_stage, SF_EUNSUPPORTED,
+             "%s: the second stage of the cascade cannot be trained by this version", t->cfg->name);
     SF_TRY(make_paths(t));
     SF_TRY(fresh_state(t));
-    t->optim = (sf_optim){ .lr0 = t->recipe->train.lr, .momentum = t->recipe->train.momentum, .decay = t->recipe->train.decay,
-                           .clip_norm = t->recipe->train.clip, .poly_power = t->recipe->train.poly_power };
-    t->loss = (sf_loss_options){ .labels = t->labels, .batch_dice = t->cfg->batch_dice, .smooth = t->recipe->train.dice_smooth,
-                                 .weight_ce = t->recipe->train.weight_ce, .weight_dice = t->recipe->train.weight_dice,
+    t->optim = (sf_optim){ .lr0 = t->recipe->train.lr,
+                           .momentum = t->recipe->train.momentum,
+                           .decay = t->recipe->train.decay,
+                           .clip_norm = t->recipe->train.clip,
+                           .poly_power = t->recipe->train.poly_power };
+    t->loss = (sf_loss_options){ .labels = t->labels,
+                                 .batch_dice = t->cfg->batch_dice,
+                                 .smooth = t->recipe->train.dice_smooth,
+                                 .weight_ce = t->recipe->train.weight_ce,
+                                 .weight_dice = t->recipe->train.weight_dice,
                                  .global_batch = t->state.batch };
     SF_TRY(sf_work_container(container, o->work, t->cfg->name));
     SF_TRY(sf_cases_open(&t->cases, container, false));
@@ -298,8 +344,8 @@ static sf_status setup(trainer *t)
 
 sf_status sf_train_run(sf_comm *group, const sf_train_options *opt)
 {
-    SF_CHECK(sf_comm_size(group) == 1, SF_EUNSUPPORTED, "a training runs on one rank in this version, not on %d",
-             sf_comm_size(group));
+    SF_CHECK(sf_comm_size(group) == 1, SF_EUNSUPPORTED,
+             "a training runs on one rank in this version, not on %d", sf_comm_size(group));
     trainer t = { .opt = opt };
     char path[SF_PATH_MAX], summary[SF_PATH_MAX];
     sf_status st;
@@ -309,15 +355,17 @@ sf_status sf_train_run(sf_comm *group, const sf_train_options *opt)
     sf_log_file_open(path);
     char key[256];
     sf_work_key_text(key, &opt->key);
-    sf_log(SF_LOG_INFO, "train", "%s epochs=%lld iterations=%lld batch=%lld train_cases=%d val_cases=%d threads=%d", key,
-           (long long)t.state.epochs, (long long)t.state.iterations, (long long)t.state.batch, opt->train->count, opt->val->count,
-           opt->threads);
+    sf_log(SF_LOG_INFO, "train",
+           "%s epochs=%lld iterations=%lld batch=%lld train_cases=%d val_cases=%d threads=%d", key,
+           (long long)t.state.epochs, (long long)t.state.iterations, (long long)t.state.batch,
+           opt->train->count, opt->val->count, opt->threads);
     if (sf_path_is_file(t.final)) {
         SF_GOTO(done, st, sf_checkpoint_load(t.final, NULL, sf_network_params(t.net), false));
     } else {
         SF_GOTO(done, st, train_all(&t));
     }
-    if (!sf_path_is_file(summary)) SF_GOTO(done, st, sf_validate_fold(opt, t.cases, sf_network_params(t.net), t.dir));
+    if (!sf_path_is_file(summary))
+        SF_GOTO(done, st, sf_validate_fold(opt, t.cases, sf_network_params(t.net), t.dir));
 done:
     sf_log_file_close();
     sf_loader_destroy(&t.train);

@@ -9,20 +9,23 @@
 #include "predict/export.h"
 
 typedef struct {
-    const char *work;          /* work folder */
+    const char *work; /* work folder */
     sf_task_key key;
-    const sf_plans *plans; const sf_dataset *dataset;
+    const sf_plans *plans;
+    const sf_dataset *dataset;
     const sf_id_list *train, *val;
     int64_t epochs, iterations, val_iterations, batch; /* 0: recipe / plan */
     bool mirror, exact;
     int threads, loader_threads;
-    double checkpoint_seconds; /* also write checkpoint_latest after this many seconds (at the next epoch end or step); 0: by epochs only */
-    bool (*stop)(void *user); void *stop_user; /* asked after every step; true: write checkpoint_latest and return SF_ESTOP */
-    bool save_probabilities;   /* of the validation cases, for ensembles */
+    double checkpoint_seconds; /* also write checkpoint_latest after this many seconds (at the next
+                                  epoch end or step); 0: by epochs only */
+    bool (*stop)(void *user);
+    void *stop_user; /* asked after every step; true: write checkpoint_latest and return SF_ESTOP */
+    bool save_probabilities; /* of the validation cases, for ensembles */
 } sf_train_options;
 
-/** Collective over `group`. Resumes from checkpoint_latest.h5 when it is there, skips what is finished
- *  (checkpoint_final.h5, validation/summary.json). Bits equal the uninterrupted run. */
+/** Collective over `group`. Resumes from checkpoint_latest.h5 when it is there, skips what is
+ * finished (checkpoint_final.h5, validation/summary.json). Bits equal the uninterrupted run. */
 sf_status sf_train_run(sf_comm *group, const sf_train_options *opt);
 
 #endif

@@ -27,23 +27,28 @@ static const sf_case *find_case(const sf_dataset *d, const char *id)
 
 static sf_status make_network(validator *v, const sf_params *trained)
 {
-    sf_network_options o = { .arch = &v->cfg->arch, .in_channels = v->opt->plans->n_channels, .heads = v->labels->n_heads,
-                             .batch = v->cfg->dim == 2 ? 8 : 1, .dtype = SF_F32, .exact = v->opt->exact,
+    sf_network_options o = { .arch = &v->cfg->arch,
+                             .in_channels = v->opt->plans->n_channels,
+                             .heads = v->labels->n_heads,
+                             .batch = v->cfg->dim == 2 ? 8 : 1,
+                             .dtype = SF_F32,
+                             .exact = v->opt->exact,
                              .threads = v->opt->threads };
     memcpy(o.patch, v->cfg->patch, sizeof o.patch);
     SF_TRY(sf_network_create(&v->net, &o));
     sf_params *p = sf_network_params(v->net);
     for (int i = 0; i < p->count; i++) {
         const sf_param *from = sf_params_find(trained, p->item[i].name);
-        SF_CHECK(from && from->count == p->item[i].count, SF_EINTERNAL, "parameter %s is missing", p->item[i].name);
+        SF_CHECK(from && from->count == p->item[i].count, SF_EINTERNAL, "parameter %s is missing",
+                 p->item[i].name);
         memcpy(p->item[i].value, from->value, (size_t)from->count * sizeof(float));
     }
     return SF_OK;
 }
 
 /* Network output of a prepared case -> files. */
-static sf_status export_files(const validator *v, const sf_case *c, const sf_case_view *view, const float *values,
-                              const char *label_path, const char *prob_path)
+static sf_status export_files(const validator *v, const sf_case *c, const sf_case_view *view,
+                              const float *values, const char *label_path, const char *prob_path)
 {
     sf_geometry geo;
     int channels;
@@ -54,11 +59,16 @@ static sf_status export_files(const validator *v, const sf_case *c, const sf_cas
     sf_status st;
     SF_GOTO(done, st, sf_mem_alloc(&labels, voxels, sizeof *labels, SF_MEM_IMAGE));
     if (v->opt->save_probabilities) {
-        SF_GOTO(done, st, sf_mem_alloc(&prob, voxels * (size_t)v->labels->n_heads, sizeof *prob, SF_MEM_IMAGE));
+        SF_GOTO(
+            done, st,
+            sf_mem_alloc(&prob, voxels * (size_t)v->labels->n_heads, sizeof *prob, SF_MEM_IMAGE));
     }
-    SF_GOTO(done, st, sf_export_case(v->opt->plans, v->cfg, v->labels, &view->props, values,
-                                     !v->opt->plans->recipe->infer.average_probabilities, labels, prob, v->opt->threads));
-    if (prob) SF_GOTO(done, st, sf_probabilities_save(prob_path, prob, v->labels->n_heads, geo.shape));
+    SF_GOTO(done, st,
+            sf_export_case(v->opt->plans, v->cfg, v->labels, &view->props, values,
+                           !v->opt->plans->recipe->infer.average_probabilities, labels, prob,
+                           v->opt->threads));
+    if (prob)
+        SF_GOTO(done, st, sf_probabilities_save(prob_path, prob, v->labels->n_heads, geo.shape));
     SF_GOTO(done, st, sf_label_write(label_path, &geo, labels, v->labels->n_labels - 1));
 done:
     sf_mem_free(labels);
@@ -74,20 +84,25 @@ static sf_status predict_case(const validator *v, const char *id)
     char label_path[SF_PATH_MAX], prob_path[SF_PATH_MAX];
     SF_TRY(sf_path_format(label_path, "%s/%s%s", v->dir, id, v->opt->dataset->file_ending));
     SF_TRY(sf_path_format(prob_path, "%s/%s.h5", v->dir, id));
-    if (sf_path_is_file(label_path) && (!v->opt->save_probabilities || sf_path_is_file(prob_path))) return SF_OK;
+    if (sf_path_is_file(label_path) && (!v->opt->save_probabilities || sf_path_is_file(prob_path)))
+        return SF_OK;
     sf_case_view view;
     SF_TRY(sf_cases_get(v->cases, index, &view));
     const sf_recipe *r = v->opt->plans->recipe;
-    const sf_predict_options po = { .step = r->infer.step, .mirror = v->opt->mirror && r->infer.mirror, .gaussian = true,
+    const sf_predict_options po = { .step = r->infer.step,
+                                    .mirror = v->opt->mirror && r->infer.mirror,
+                                    .gaussian = true,
                                     .gaussian_sigma = r->infer.gaussian_sigma,
-                                    .average_probabilities = r->infer.average_probabilities, .threads = v->opt->threads };
+                                    .average_probabilities = r->infer.average_probabilities,
+                                    .threads = v->opt->threads };
     bool axis[3];
     sf_mirror_axes(v->cfg, po.mirror, axis);
     const int64_t *s = view.props.shape;
     float *values = NULL;
-    SF_TRY(sf_mem_alloc(&values, (size_t)(s[0] * s[1] * s[2] * v->labels->n_heads), sizeof *values, SF_MEM_IMAGE));
-    sf_status st = sf_predict_network(v->net, v->cfg, &po, axis, v->labels->n_heads, view.data, view.channels, s,
-                                      v->labels->has_regions, values);
+    SF_TRY(sf_mem_alloc(&values, (size_t)(s[0] * s[1] * s[2] * v->labels->n_heads), sizeof *values,
+                        SF_MEM_IMAGE));
+    sf_status st = sf_predict_network(v->net, v->cfg, &po, axis, v->labels->n_heads, view.data,
+                                      view.channels, s, v->labels->has_regions, values);
     if (st == SF_OK) st = export_files(v, c, &view, values, label_path, prob_path);
     sf_mem_free(values);
     return st;
@@ -105,10 +120,12 @@ static sf_status score_case(const validator *v, sf_summary *summary, int i, cons
     sf_status st;
     SF_GOTO(done, st, sf_label_image_read(&ref, c->label));
     SF_GOTO(done, st, sf_label_image_read(&pred, pred_path));
-    SF_CHECK_GOTO(done, st, memcmp(ref->geo.shape, pred->geo.shape, sizeof ref->geo.shape) == 0, SF_EDATA,
-                  "%s has another shape than %s: remove it and run again", pred_path, c->label);
+    SF_CHECK_GOTO(done, st, memcmp(ref->geo.shape, pred->geo.shape, sizeof ref->geo.shape) == 0,
+                  SF_EDATA, "%s has another shape than %s: remove it and run again", pred_path,
+                  c->label);
     SF_GOTO(done, st, sf_mem_calloc(&m, (size_t)v->labels->n_eval, sizeof *m, SF_MEM_MISC));
-    sf_metrics_compute(ref->data, pred->data, ref->geo.shape[0] * ref->geo.shape[1] * ref->geo.shape[2], v->labels, m);
+    sf_metrics_compute(ref->data, pred->data,
+                       ref->geo.shape[0] * ref->geo.shape[1] * ref->geo.shape[2], v->labels, m);
     SF_GOTO(done, st, sf_summary_set(summary, i, id, pred_name, ref_name, m));
 done:
     sf_mem_free(m);
@@ -131,13 +148,15 @@ static sf_status write_summary(const validator *v)
     SF_GOTO(done, st, sf_summary_save(summary, v->labels, path));
     char key[256];
     sf_work_key_text(key, &v->opt->key);
-    sf_log(SF_LOG_INFO, "validated", "%s cases=%d mean_dice=%.4f", key, summary->n_cases, summary->foreground_dice);
+    sf_log(SF_LOG_INFO, "validated", "%s cases=%d mean_dice=%.4f", key, summary->n_cases,
+           summary->foreground_dice);
 done:
     sf_summary_destroy(&summary);
     return st;
 }
 
-sf_status sf_validate_fold(const sf_train_options *opt, const sf_cases *cases, const sf_params *trained, const char *dir)
+sf_status sf_validate_fold(const sf_train_options *opt, const sf_cases *cases,
+                           const sf_params *trained, const char *dir)
 {
     validator v = { .opt = opt, .labels = &opt->dataset->labels, .cases = cases };
     SF_TRY(sf_plans_config(&v.cfg, opt->plans, opt->key.config));
@@ -148,7 +167,8 @@ sf_status sf_validate_fold(const sf_train_options *opt, const sf_cases *cases, c
     SF_GOTO(done, st, make_network(&v, trained));
     progress = sf_progress_begin("validation", opt->val->count);
     for (int i = 0; i < opt->val->count; i++) {
-        SF_CHECK_GOTO(done, st, !opt->stop || !opt->stop(opt->stop_user), SF_ESTOP, "stopped during validation");
+        SF_CHECK_GOTO(done, st, !opt->stop || !opt->stop(opt->stop_user), SF_ESTOP,
+                      "stopped during validation");
         SF_GOTO(done, st, predict_case(&v, opt->val->id[i]));
         sf_progress_step(progress, i + 1);
     }

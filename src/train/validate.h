@@ -1,12 +1,14 @@
-/** Final validation of one fold: sliding-window prediction of the validation cases with given parameters, written in the
- *  source's geometry, scored against the untouched labels (nnunet-training.md 9). Files that exist are kept. */
+/** Final validation of one fold: sliding-window prediction of the validation cases with given
+ * parameters, written in the source's geometry, scored against the untouched labels
+ * (nnunet-training.md 9). Files that exist are kept. */
 #ifndef SF_TRAIN_VALIDATE_H
 #define SF_TRAIN_VALIDATE_H
 #include "train/trainer.h"
 
-/** Write DIR/validation/{CASE.ending, CASE.h5 (probabilities, when asked for), summary.json}; summary.json comes last.
- *  Not collective. opt->stop is asked between cases: SF_ESTOP. */
-sf_status sf_validate_fold(const sf_train_options *opt, const sf_cases *cases, const sf_params *trained, const char *dir);
+/** Write DIR/validation/{CASE.ending, CASE.h5 (probabilities, when asked for), summary.json};
+ * summary.json comes last. Not collective. opt->stop is asked between cases: SF_ESTOP. */
+sf_status sf_validate_fold(const sf_train_options *opt, const sf_cases *cases,
+                           const sf_params *trained, const char *dir);
 
 /** Axes (z,y,x) that a configuration mirrors: all of its own. */
 void sf_mirror_axes(const sf_config *cfg, bool mirror, bool axis[3]);
