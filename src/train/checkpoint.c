@@ -1,6 +1,7 @@
 #include "train/checkpoint.h"
 #include "base/mem.h"
 #include "store/arrays.h"
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +22,11 @@ static json_t *state_to_json(const sf_train_state *s)
     for (int i = 0; running && i < s->n_running; i++)
         json_array_append_new(running, sf_json_real(s->loss_sum[i]));
     json_t *j = json_object();
-    if (!j || !running) return NULL;
+    if (!j || !running) {
+        json_decref(j);
+        json_decref(running);
+        return NULL;
+    }
     char seed[32];
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)s->key.seed);
     json_object_set_new(j, "format", json_string("segfleet-checkpoint-1"));
@@ -87,11 +92,18 @@ static sf_status load_group(const char *path, const char *group, sf_params *p, j
     SF_TRY(sf_arrays_load(&array, &count, meta, path, group));
     sf_status st = SF_OK;
     SF_CHECK_GOTO(done, st, !values || count == p->count, SF_EDATA,
-                  "%s holds %d tensors, but this network has %d", path, count, p->count);
+                  "%s holds %d tensors, but this network has %d: not a checkpoint of this plan",
+                  path, count, p->count);
+    for (int i = 0; !values && i < p->count; i++) p->item[i].has_velocity = false;
     for (int i = 0; i < count; i++) {
         sf_param *q = sf_params_find(p, array[i].name);
-        SF_CHECK_GOTO(done, st, q, SF_EDATA, "%s: unknown parameter %s", path, array[i].name);
-        SF_GOTO(done, st, copy_array(&array[i], q, values ? q->value : q->velocity, path));
+        SF_CHECK_GOTO(done, st, q, SF_EDATA,
+                      "%s: unknown parameter %s: not a checkpoint of this plan", path,
+                      array[i].name);
+        void *to = values ? q->value : q->velocity;
+        SF_CHECK_GOTO(done, st, to, SF_EINTERNAL, "%s: momentum for a network that does not train",
+                      path);
+        SF_GOTO(done, st, copy_array(&array[i], q, to, path));
         if (!values) q->has_velocity = true;
     }
 done:
@@ -110,15 +122,26 @@ static sf_status read_running(sf_train_state *s, const json_t *meta, const char 
     return SF_OK;
 }
 
+static sf_status read_seed(uint64_t *seed, const json_t *meta, const char *path)
+{
+    const char *text;
+    char *end;
+    SF_TRY(sf_json_get_str(&text, meta, "seed", path));
+    errno = 0;
+    *seed = strtoull(text, &end, 10);
+    SF_CHECK(*text >= '0' && *text <= '9' && *end == 0 && errno == 0, SF_EDATA,
+             "%s: the seed '%s' is no number", path, text);
+    return SF_OK;
+}
+
 static sf_status read_state(sf_train_state *s, const json_t *meta, const char *path)
 {
-    const char *format, *seed, *extra;
+    const char *format, *extra;
     int64_t fold;
     SF_TRY(sf_json_get_str(&format, meta, "format", path));
     SF_CHECK(strcmp(format, "segfleet-checkpoint-1") == 0, SF_EDATA,
              "%s: unknown checkpoint format %s", path, format);
-    SF_TRY(sf_json_get_str(&seed, meta, "seed", path));
-    s->key.seed = strtoull(seed, NULL, 10);
+    SF_TRY(read_seed(&s->key.seed, meta, path));
     SF_TRY(sf_json_get_int(&fold, meta, "fold", path));
     s->key.fold = (int)fold;
     SF_TRY(sf_json_get_int(&s->epoch, meta, "epoch", path));

@@ -17,8 +17,11 @@ typedef struct {
     char *extra_json; /* plans, dataset.json, recipe, mirror axes: text */
 } sf_train_state;
 
+/** Nothing here is collective. SF_EIO names the file; an older file of that name stays whole. */
 sf_status sf_checkpoint_save(const char *path, const sf_train_state *s, const sf_params *p);
-/** state NULL: parameters only. SF_EDATA when damaged or of another network. */
+/** state NULL: parameters only; else it owns new texts (sf_train_state_free, also after a failure)
+ * and key.config and key.variant are left as they were. SF_EDATA when damaged or of another
+ * network; the parameters may then be partly overwritten. */
 sf_status sf_checkpoint_load(const char *path, sf_train_state *s, sf_params *p, bool with_momentum);
 void sf_train_state_free(sf_train_state *s);
 /** Hash of the parameters in the file (decisions.md 4). */

@@ -41,7 +41,11 @@ static json_t *number(double x) { return x == x ? sf_json_real(x) : json_null();
 static json_t *to_json(const sf_epoch_record *r)
 {
     json_t *j = json_object(), *classes = json_array();
-    if (!j || !classes) return NULL;
+    if (!j || !classes) {
+        json_decref(j);
+        json_decref(classes);
+        return NULL;
+    }
     for (int i = 0; i < r->n_classes; i++) {
         json_array_append_new(classes, number(r->class_dice[i]));
     }

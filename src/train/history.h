@@ -14,8 +14,10 @@ typedef struct {
     int n_classes;
 } sf_epoch_record;
 
-/** Keep only lines whose epoch is below `epoch`; a missing file is fine. */
+/** Keep the leading lines whose epoch is below `epoch`; the first other line, a damaged or torn one
+ * included, and all behind it are dropped. A missing file is fine. */
 sf_status sf_history_cut(const char *path, int64_t epoch);
+/** One line, fsynced. NaN is written as null. SF_EIO names the file. */
 sf_status sf_history_append(const char *path, const sf_epoch_record *r);
 
 #endif

@@ -121,17 +121,43 @@ static sf_status make_loader(trainer *t, bool training, sf_loader **out)
     return sf_loader_create(out, &o);
 }
 
-static sf_status same_run(const trainer *t, const sf_train_state *s)
+/* The first key in which the descriptions of two runs differ; "" when they are equal. */
+static sf_status first_difference(char key[64], const char *mine, const char *other,
+                                  const char *path)
+{
+    json_t *a = NULL, *b = NULL, *value;
+    const char *name;
+    sf_status st;
+    key[0] = 0;
+    SF_GOTO(done, st, sf_json_parse(&a, mine, "this run"));
+    SF_GOTO(done, st, sf_json_parse(&b, other, path));
+    json_object_foreach(a, name, value)
+    {
+        if (key[0] == 0 && !json_equal(value, json_object_get(b, name)))
+            snprintf(key, 64, "%s", name);
+    }
+done:
+    json_decref(a);
+    json_decref(b);
+    return st;
+}
+
+static sf_status same_run(const trainer *t, const sf_train_state *s, const char *path)
 {
     const sf_train_state *w = &t->state;
+    char key[64];
     SF_CHECK(s->epochs == w->epochs && s->iterations == w->iterations && s->batch == w->batch &&
-                 s->key.seed == w->key.seed,
+                 s->key.seed == w->key.seed && s->key.fold == w->key.fold,
              SF_EINVAL,
-             "%s was made with epochs=%lld iterations=%lld batch=%lld seed=%llu: use the same "
-             "options to continue, or another "
-             "work folder",
-             t->latest, (long long)s->epochs, (long long)s->iterations, (long long)s->batch,
-             (unsigned long long)s->key.seed);
+             "%s was made with epochs=%lld iterations=%lld batch=%lld seed=%llu fold=%d: use the "
+             "same options to continue, or another work folder",
+             path, (long long)s->epochs, (long long)s->iterations, (long long)s->batch,
+             (unsigned long long)s->key.seed, s->key.fold);
+    SF_TRY(first_difference(key, w->extra_json, s->extra_json, path));
+    SF_CHECK(key[0] == 0, SF_EINVAL,
+             "%s was made with another '%s': use the same options to continue, or another work "
+             "folder",
+             path, key);
     return SF_OK;
 }
 
@@ -141,9 +167,15 @@ static sf_status resume(trainer *t)
     sf_train_state s = { 0 };
     sf_status st;
     SF_GOTO(done, st, sf_checkpoint_load(t->latest, &s, sf_network_params(t->net), true));
-    SF_GOTO(done, st, same_run(t, &s));
-    SF_CHECK_GOTO(done, st, s.n_running == RUN_COUNT, SF_EDATA, "%s: unknown running sums",
+    SF_GOTO(done, st, same_run(t, &s, t->latest));
+    SF_CHECK_GOTO(done, st, s.n_running == RUN_COUNT, SF_EDATA,
+                  "%s: made by another version of this program; remove it to start afresh",
                   t->latest);
+    SF_CHECK_GOTO(done, st,
+                  s.epoch >= 0 && s.epoch <= s.epochs && s.iteration >= 0 &&
+                      s.iteration <= s.iterations,
+                  SF_EDATA, "%s: epoch %lld, step %lld cannot be; remove it to start afresh",
+                  t->latest, (long long)s.epoch, (long long)s.iteration);
     t->state.epoch = s.epoch;
     t->state.iteration = s.iteration;
     t->state.best_ema = s.best_ema;
@@ -174,10 +206,12 @@ static sf_status forward_loss(trainer *t, const sf_batch *b, bool grad, sf_loss_
     sf_prof_begin(&t->prof, SF_EV_LOSS);
     SF_TRY(sf_loss_evaluate(t->net, b->seg, &t->loss, grad, report));
     sf_prof_end(&t->prof, SF_EV_LOSS, 0, 0);
-    SF_CHECK(
-        isfinite(report->total), SF_EDATA,
-        "the loss is not finite at epoch %lld: look for extreme values in the images of this fold",
-        (long long)t->state.epoch);
+    SF_CHECK(isfinite(report->total), SF_EDATA,
+             "%s: the loss is not finite (%s) at epoch %lld, step %lld: look for extreme values in "
+             "the images of this fold (segfleet verify), then remove this folder's "
+             "checkpoint_latest.h5",
+             t->dir, grad ? "training" : "validation", (long long)t->state.epoch,
+             (long long)t->state.iteration);
     return SF_OK;
 }
 
@@ -304,8 +338,11 @@ static sf_status train_all(trainer *t)
     SF_TRY(resume(t));
     t->saved_at = sf_now();
     while (t->state.epoch < t->state.epochs) SF_TRY(run_epoch(t));
+    /* predictions of an older training in this folder do not belong to these weights */
+    char validation[SF_PATH_MAX];
+    SF_TRY(sf_path_join(validation, t->dir, "validation", NULL));
+    SF_TRY(sf_path_remove(validation));
     SF_TRY(sf_checkpoint_save(t->final, &t->state, sf_network_params(t->net)));
-    SF_TRY(sf_path_remove(t->latest));
     for (int e = 0; e < SF_EV_COUNT; e++) {
         if (t->prof.ev[e].calls == 0) continue;
         sf_log(SF_LOG_INFO, "time", "stage=%s calls=%lld sec=%.2f gflops=%.1f",
@@ -313,6 +350,16 @@ static sf_status train_all(trainer *t)
                t->prof.ev[e].seconds > 0 ? t->prof.ev[e].flops / t->prof.ev[e].seconds / 1e9 : 0);
     }
     return SF_OK;
+}
+
+/* Finished weights: of this very run, or the user must hear of it. */
+static sf_status load_final(trainer *t)
+{
+    sf_train_state s = { 0 };
+    sf_status st = sf_checkpoint_load(t->final, &s, sf_network_params(t->net), false);
+    if (st == SF_OK) st = same_run(t, &s, t->final);
+    sf_train_state_free(&s);
+    return st;
 }
 
 static sf_status setup(trainer *t)
@@ -347,11 +394,10 @@ sf_status sf_train_run(sf_comm *group, const sf_train_options *opt)
     SF_CHECK(sf_comm_size(group) == 1, SF_EUNSUPPORTED,
              "a training runs on one rank in this version, not on %d", sf_comm_size(group));
     trainer t = { .opt = opt };
-    char path[SF_PATH_MAX], summary[SF_PATH_MAX];
+    char path[SF_PATH_MAX];
     sf_status st;
     SF_GOTO(done, st, setup(&t));
     SF_GOTO(done, st, sf_path_join(path, t.dir, "training.log", NULL));
-    SF_GOTO(done, st, sf_path_join(summary, t.dir, "validation/summary.json", NULL));
     sf_log_file_open(path);
     char key[256];
     sf_work_key_text(key, &opt->key);
@@ -360,11 +406,12 @@ sf_status sf_train_run(sf_comm *group, const sf_train_options *opt)
            (long long)t.state.epochs, (long long)t.state.iterations, (long long)t.state.batch,
            opt->train->count, opt->val->count, opt->threads);
     if (sf_path_is_file(t.final)) {
-        SF_GOTO(done, st, sf_checkpoint_load(t.final, NULL, sf_network_params(t.net), false));
+        SF_GOTO(done, st, load_final(&t));
     } else {
         SF_GOTO(done, st, train_all(&t));
     }
-    if (!sf_path_is_file(summary))
+    SF_GOTO(done, st, sf_path_remove(t.latest)); /* also what a kill after the last epoch left */
+    if (!sf_validate_complete(t.dir, opt->val, opt->save_probabilities))
         SF_GOTO(done, st, sf_validate_fold(opt, t.cases, sf_network_params(t.net), t.dir));
 done:
     sf_log_file_close();

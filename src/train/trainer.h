@@ -25,7 +25,9 @@ typedef struct {
 } sf_train_options;
 
 /** Collective over `group`. Resumes from checkpoint_latest.h5 when it is there, skips what is
- * finished (checkpoint_final.h5, validation/summary.json). Bits equal the uninterrupted run. */
+ * finished (checkpoint_final.h5, validation/summary.json). Bits equal the uninterrupted run.
+ *  @return SF_EINVAL: the checkpoint that is there was made with other options (names the first);
+ *  SF_EDATA: damaged files, a loss that is not finite; SF_ESTOP: stopped, run again. */
 sf_status sf_train_run(sf_comm *group, const sf_train_options *opt);
 
 #endif

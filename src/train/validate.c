@@ -25,6 +25,17 @@ static const sf_case *find_case(const sf_dataset *d, const char *id)
     return NULL;
 }
 
+bool sf_validate_complete(const char *dir, const sf_id_list *val, bool probabilities)
+{
+    char path[SF_PATH_MAX];
+    bool all =
+        sf_path_join(path, dir, "validation/summary.json", NULL) == SF_OK && sf_path_is_file(path);
+    for (int i = 0; all && probabilities && i < val->count; i++)
+        all = sf_path_format(path, "%s/validation/%s.h5", dir, val->id[i]) == SF_OK &&
+              sf_path_is_file(path);
+    return all;
+}
+
 static sf_status make_network(validator *v, const sf_params *trained)
 {
     sf_network_options o = { .arch = &v->cfg->arch,
@@ -80,7 +91,9 @@ static sf_status predict_case(const validator *v, const char *id)
 {
     const sf_case *c = find_case(v->opt->dataset, id);
     const int index = sf_cases_index(v->cases, id);
-    SF_CHECK(c && index >= 0, SF_EDATA, "case %s of the split is not in the dataset", id);
+    SF_CHECK(c && index >= 0, SF_EDATA,
+             "case %s of splits_final.json is not in the %s: start another work folder", id,
+             c ? "preprocessed data" : "dataset");
     char label_path[SF_PATH_MAX], prob_path[SF_PATH_MAX];
     SF_TRY(sf_path_format(label_path, "%s/%s%s", v->dir, id, v->opt->dataset->file_ending));
     SF_TRY(sf_path_format(prob_path, "%s/%s.h5", v->dir, id));
@@ -162,15 +175,17 @@ sf_status sf_validate_fold(const sf_train_options *opt, const sf_cases *cases,
     SF_TRY(sf_plans_config(&v.cfg, opt->plans, opt->key.config));
     SF_TRY(sf_path_join(v.dir, dir, "validation", NULL));
     SF_TRY(sf_path_make_dirs(v.dir));
+    SF_TRY(sf_path_sweep_tmp(v.dir));
     sf_progress *progress = NULL;
     sf_status st;
     SF_GOTO(done, st, make_network(&v, trained));
     progress = sf_progress_begin("validation", opt->val->count);
     for (int i = 0; i < opt->val->count; i++) {
         SF_CHECK_GOTO(done, st, !opt->stop || !opt->stop(opt->stop_user), SF_ESTOP,
-                      "stopped during validation");
+                      "stopped during validation: run again to continue");
         SF_GOTO(done, st, predict_case(&v, opt->val->id[i]));
         sf_progress_step(progress, i + 1);
+        sf_comm_poll(); /* other nodes may be waiting for their next task */
     }
     SF_GOTO(done, st, write_summary(&v));
 done:

@@ -10,6 +10,9 @@
 sf_status sf_validate_fold(const sf_train_options *opt, const sf_cases *cases,
                            const sf_params *trained, const char *dir);
 
+/** Is everything there that sf_validate_fold writes for these cases? Files are not opened. */
+bool sf_validate_complete(const char *dir, const sf_id_list *val, bool probabilities);
+
 /** Axes (z,y,x) that a configuration mirrors: all of its own. */
 void sf_mirror_axes(const sf_config *cfg, bool mirror, bool axis[3]);
 
