@@ -35,6 +35,14 @@ static sf_status store_real(const sf_arg_table *t, const sf_arg *a, const char *
     return SF_OK;
 }
 
+static sf_status store_item(const sf_arg_table *t, const sf_arg *a, const char *word)
+{
+    sf_arg_list *list = a->value;
+    if (list->count == SF_ARG_LIST_MAX) return wrong(t, "too many values for option", a->name);
+    list->item[list->count++] = word;
+    return SF_OK;
+}
+
 static sf_status store(const sf_arg_table *t, const sf_arg *a, char *word)
 {
     switch (a->kind) {
@@ -49,6 +57,9 @@ static sf_status store(const sf_arg_table *t, const sf_arg *a, char *word)
         break;
     case SF_ARG_STR:
         *(const char **)a->value = word;
+        break;
+    case SF_ARG_LIST:
+        SF_TRY(store_item(t, a, word));
         break;
     }
     if (a->given != NULL) *a->given = true;
@@ -108,6 +119,14 @@ static sf_status unknown(const sf_arg_table *t, const options *o, char **argv)
     return wrong(t, "unknown option", word);
 }
 
+/* The words after a list's first value, up to the next option. getopt takes what lies before optind
+ * for options that it has seen. */
+static sf_status more_items(const sf_arg_table *t, const sf_arg *a, int argc, char **argv)
+{
+    while (optind < argc && argv[optind][0] != '-') SF_TRY(store_item(t, a, argv[optind++]));
+    return SF_OK;
+}
+
 static sf_status parse_options(options *o, const sf_arg_table *t, int argc, char **argv)
 {
     optind = 0; /* glibc: start anew, also after an earlier parse */
@@ -123,9 +142,11 @@ static sf_status parse_options(options *o, const sf_arg_table *t, int argc, char
         if (which >= 0 && word == optarg) word = argv[optind - 2];
         if (which >= 0 && abbreviated(word, t->args[row].name))
             return wrong(t, "unknown option", word);
-        if (o->seen[row]) return wrong(t, "given twice: option", t->args[row].name);
+        const sf_arg *a = &t->args[row];
+        if (o->seen[row] && a->kind != SF_ARG_LIST) return wrong(t, "given twice: option", a->name);
         o->seen[row] = true;
-        SF_TRY(store(t, &t->args[row], optarg));
+        SF_TRY(store(t, a, optarg));
+        if (a->kind == SF_ARG_LIST) SF_TRY(more_items(t, a, argc, argv));
     }
 }
 

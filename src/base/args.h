@@ -2,8 +2,9 @@
  *
  *  `--name VALUE`, `--name=VALUE`, `-n VALUE`; options and words in any order; `--` ends the
  * options. Unknown or abbreviated options, options given twice, and extra words are refused: a
- * typing error must not start a training of three days. getopt has process-wide state: call from
- * one thread, as src/cli does. Not collective. */
+ * typing error must not start a training of three days. Only a list may be given several times
+ * (`-i A -i B`) and takes all words up to the next option (`-i A B`), as nnU-Net's commands do.
+ * getopt has process-wide state: call from one thread, as src/cli does. Not collective. */
 #ifndef SF_BASE_ARGS_H
 #define SF_BASE_ARGS_H
 #include "base/error.h"
@@ -15,8 +16,16 @@ typedef enum {
     SF_ARG_FLAG, /* bool: set to true */
     SF_ARG_INT,  /* int64_t, decimal */
     SF_ARG_REAL, /* double, finite */
-    SF_ARG_STR   /* const char *, borrowed from argv */
+    SF_ARG_STR,  /* const char *, borrowed from argv */
+    SF_ARG_LIST  /* sf_arg_list, appended to; not for positional words */
 } sf_arg_kind;
+
+/** Values of one option in the order they were given; the texts are borrowed from argv. */
+enum { SF_ARG_LIST_MAX = 32 };
+typedef struct {
+    int count;
+    const char *item[SF_ARG_LIST_MAX];
+} sf_arg_list;
 
 /** One row: an option, or a positional word. Borrowed by every call. */
 typedef struct {

@@ -155,6 +155,57 @@ static void help_names_everything(void **state)
     free(text);
 }
 
+static sf_status parse_list(sf_arg_list *list, const char **word, const char **out, char **argv)
+{
+    bool help;
+    int argc = 0;
+    sf_arg args[] = { { .name = "WORD", .kind = SF_ARG_STR, .value = word, .positional = true },
+                      { .name = "input",
+                        .letter = 'i',
+                        .kind = SF_ARG_LIST,
+                        .value = list,
+                        .meta = "DIR",
+                        .required = true,
+                        .help = "folders" },
+                      { .name = "output", .letter = 'o', .kind = SF_ARG_STR, .value = out },
+                      { 0 } };
+    *list = (sf_arg_list){ 0 };
+    *word = *out = NULL;
+    while (argv[argc] != NULL) argc++;
+    return sf_args_parse(&(sf_arg_table){ "ensemble", "mean", NULL, args }, argc, argv, &help);
+}
+#define LIST(...) parse_list(&list, &word, &out, (char *[]){ "ensemble", __VA_ARGS__, NULL })
+
+static void lists(void **state)
+{
+    (void)state;
+    sf_arg_list list;
+    const char *word, *out;
+    tst_ok(LIST("-i", "a", "b", "c", "-o", "x"));
+    assert_int_equal(list.count, 3);
+    assert_string_equal(list.item[0], "a");
+    assert_string_equal(list.item[2], "c");
+    assert_string_equal(out, "x");
+    assert_null(word);
+    tst_ok(LIST("--input=a", "-o", "x", "-i", "b"));
+    assert_int_equal(list.count, 2);
+    assert_string_equal(list.item[1], "b");
+    /* words before the list and after "--" are no values of it */
+    tst_ok(LIST("w", "-i", "a", "b", "-o", "x"));
+    assert_string_equal(word, "w");
+    assert_int_equal(list.count, 2);
+    tst_ok(LIST("-o", "x", "-i", "a", "--", "w"));
+    assert_string_equal(word, "w");
+    assert_int_equal(list.count, 1);
+    assert_int_equal(LIST("-o", "x"), SF_EINVAL);
+    assert_non_null(strstr(sf_error_text(), "input"));
+    assert_int_equal(LIST("-i", "a", "-o", "x", "-o", "y"), SF_EINVAL);
+    char *argv[SF_ARG_LIST_MAX + 4] = { "ensemble", "-i" };
+    for (int i = 0; i <= SF_ARG_LIST_MAX; i++) argv[2 + i] = "d";
+    assert_int_equal(parse_list(&list, &word, &out, argv), SF_EINVAL);
+    assert_non_null(strstr(sf_error_text(), "too many"));
+}
+
 static void splits(void **state)
 {
     (void)state;
@@ -180,6 +231,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(accepts), cmocka_unit_test(refuses),
                                         cmocka_unit_test(help_names_everything),
-                                        cmocka_unit_test(splits) };
+                                        cmocka_unit_test(lists), cmocka_unit_test(splits) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
