@@ -1,6 +1,7 @@
 #include "interop/torch.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "interop/half.h"
 #include "interop/pickle.h"
 #include "interop/zip.h"
 #include <inttypes.h>
@@ -61,15 +62,7 @@ static float from_double(const unsigned char *b)
     return (float)d;
 }
 
-static float from_half(const unsigned char *b)
-{
-    const uint32_t h = (uint32_t)bits_of(b, 2), sign = (h & 0x8000) << 16, e = h >> 10 & 31;
-    const uint32_t m = h & 0x3ff;
-    if (e == 31) return from_bits(sign | 0x7f800000 | m << 13);
-    if (e) return from_bits(sign | (e + 112) << 23 | m << 13);
-    const float tiny = (float)m * from_bits(0x33800000); /* 2^-24 */
-    return sign ? -tiny : tiny;
-}
+static float from_half(const unsigned char *b) { return sf_half_to_float((uint16_t)bits_of(b, 2)); }
 
 static float from_long(const unsigned char *b) { return (float)(int64_t)bits_of(b, 8); }
 static float from_int(const unsigned char *b) { return (float)(int32_t)(uint32_t)bits_of(b, 4); }

@@ -4,6 +4,7 @@
 #include "base/path.h"
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 enum {
     END_SIZE = 22,
@@ -190,21 +191,90 @@ int sf_zip_find(const sf_zip *z, const char *name, size_t length)
     return m ? (int)(m - z->item) : -1;
 }
 
-sf_status sf_zip_read(const sf_zip *z, int i, const unsigned char **data, size_t *size)
+/** The member's bytes as they stand in the file. */
+static sf_status find_stored(const sf_zip *z, const member *m, const unsigned char **data)
 {
-    const member *m = &z->item[i];
     const int len = (int)m->name_len;
-    SF_CHECK(m->method == 0 && !(m->flags & 1) && m->stored == m->size, SF_EUNSUPPORTED,
-             "%s: member %.*s is compressed or encrypted; PyTorch stores members as they are",
-             z->path, len, m->name);
+    SF_CHECK(!(m->flags & 1), SF_EUNSUPPORTED, "%s: member %.*s is encrypted", z->path, len,
+             m->name);
     SF_CHECK(inside(z, m->offset, LOCAL_SIZE) && get(z, m->offset, 4) == LOCAL_MARK, SF_EDATA,
              "%s: member %.*s has no header", z->path, len, m->name);
     const uint64_t skip = LOCAL_SIZE + get(z, m->offset + 26, 2) + get(z, m->offset + 28, 2);
-    SF_CHECK(inside(z, m->offset, skip) && inside(z, m->offset + skip, m->size), SF_EDATA,
+    SF_CHECK(inside(z, m->offset, skip) && inside(z, m->offset + skip, m->stored), SF_EDATA,
              "%s: member %.*s is cut off", z->path, len, m->name);
     *data = (const unsigned char *)z->data + m->offset + skip;
-    *size = (size_t)m->size;
-    SF_CHECK(sf_crc32(*data, *size) == m->crc, SF_EDATA,
-             "%s: member %.*s is damaged (checksum); copy the file again", z->path, len, m->name);
     return SF_OK;
+}
+
+static sf_status check_crc(const sf_zip *z, const member *m, const unsigned char *data)
+{
+    SF_CHECK(sf_crc32(data, (size_t)m->size) == m->crc, SF_EDATA,
+             "%s: member %.*s is damaged (checksum); copy the file again", z->path,
+             (int)m->name_len, m->name);
+    return SF_OK;
+}
+
+sf_status sf_zip_read(const sf_zip *z, int i, const unsigned char **data, size_t *size)
+{
+    const member *m = &z->item[i];
+    SF_CHECK(m->method == 0 && m->stored == m->size, SF_EUNSUPPORTED,
+             "%s: member %.*s is compressed or encrypted; PyTorch stores members as they are",
+             z->path, (int)m->name_len, m->name);
+    SF_TRY(find_stored(z, m, data));
+    *size = (size_t)m->size;
+    return check_crc(z, m, *data);
+}
+
+/** Raw deflate of m->stored bytes into m->size bytes, in pieces that zlib's 32-bit counters hold.
+ */
+static bool inflate_all(const member *m, const unsigned char *from, unsigned char *to)
+{
+    const uint64_t piece = 1u << 30;
+    uint64_t in = 0, out = 0;
+    z_stream s = { 0 };
+    int rc = Z_OK;
+    if (inflateInit2(&s, -MAX_WBITS) != Z_OK) return false;
+    while (rc == Z_OK && (in < m->stored || out < m->size)) {
+        const uint64_t give = m->stored - in, room = m->size - out;
+        const uInt avail_in = (uInt)(give < piece ? give : piece);
+        const uInt avail_out = (uInt)(room < piece ? room : piece);
+        s.next_in = (z_const Bytef *)(uintptr_t)(from + in);
+        s.next_out = to + out;
+        s.avail_in = avail_in;
+        s.avail_out = avail_out;
+        rc = inflate(&s, Z_NO_FLUSH);
+        in += avail_in - s.avail_in;
+        out += avail_out - s.avail_out;
+    }
+    inflateEnd(&s);
+    return (rc == Z_OK || rc == Z_STREAM_END) && in == m->stored && out == m->size;
+}
+
+sf_status sf_zip_unpack(const sf_zip *z, int i, unsigned char **data, size_t *size)
+{
+    const uint64_t ratio = 1032; /* the most that deflate can shrink */
+    const member *m = &z->item[i];
+    const unsigned char *from = NULL;
+    const int len = (int)m->name_len;
+    *data = NULL;
+    *size = (size_t)m->size;
+    SF_CHECK(m->method == 0 || m->method == 8, SF_EUNSUPPORTED,
+             "%s: member %.*s has compression method %u; only deflate is read", z->path, len,
+             m->name, m->method);
+    SF_TRY(find_stored(z, m, &from));
+    SF_CHECK(m->method == 0 ? m->size == m->stored : m->size / ratio <= m->stored, SF_EDATA,
+             "%s: member %.*s claims a size that cannot be", z->path, len, m->name);
+    SF_TRY(sf_mem_alloc(data, (size_t)m->size, 1, SF_MEM_MISC));
+    sf_status st = SF_OK;
+    if (m->method == 0)
+        memcpy(*data, from, (size_t)m->size);
+    else
+        SF_CHECK_GOTO(fail, st, inflate_all(m, from, *data), SF_EDATA,
+                      "%s: member %.*s is damaged; copy the file again", z->path, len, m->name);
+    SF_GOTO(fail, st, check_crc(z, m, *data));
+    return SF_OK;
+fail:
+    sf_mem_free(*data);
+    *data = NULL;
+    return st;
 }
