@@ -28,6 +28,7 @@ static const struct {
     { "predict", sf_cmd_predict, NEEDS_MPI, "segment new images with a trained model" },
     { "evaluate", sf_cmd_evaluate, 0, "compare segmentations with references" },
     { "phantom", sf_cmd_phantom, 0, "make a small labelled dataset" },
+    { "bench", sf_cmd_bench, 0, "measure this machine: a training step, the peak of a core" },
     { "info", sf_cmd_info, 0, "print what one of our files holds" },
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };

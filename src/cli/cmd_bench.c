@@ -1,0 +1,158 @@
+#include "base/json.h"
+#include "base/mem.h"
+#include "cli/command.h"
+#include "fleet/threads.h"
+#include "kernels/cpu.h"
+#include "kernels/peak.h"
+#include "report/table.h"
+#include "train/bench.h"
+#include <string.h>
+
+typedef struct {
+    const char *plans, *dataset_json, *config, *json, *conv;
+    int64_t batch, threads, repeat;
+} bench_words;
+
+static sf_status print_step(const bench_words *w, const char *config, int threads,
+                            const sf_bench_step_result *r)
+{
+    const double rate = r->gflop / r->cpu_seconds_per_step;
+    printf("step %s batch=%lld threads=%d isa=%s precision=float32 conv=%s\n", config,
+           (long long)r->batch, threads, sf_cpu_isa_name(sf_cpu_isa()), w->conv);
+    printf("  %.4f s per step, %.4f CPU s, %.1f GFLOP, %.1f GFLOP/s of CPU time\n",
+           r->seconds_per_step, r->cpu_seconds_per_step, r->gflop, rate);
+    printf("  forward %.4f  loss %.4f  backward %.4f  optimiser %.4f s; memory %.0f MiB\n",
+           r->forward, r->loss, r->backward, r->optimiser, (double)r->peak_bytes / 1048576.0);
+    if (!w->json) return SF_OK;
+    json_t *j =
+        json_pack("{s:s,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:I,s:I,s:i,s:s,s:s,s:s}", "configuration",
+                  config, "seconds_per_step", r->seconds_per_step, "cpu_seconds_per_step",
+                  r->cpu_seconds_per_step, "gflops", rate, "gflop", r->gflop, "forward", r->forward,
+                  "loss", r->loss, "backward", r->backward, "optimiser", r->optimiser, "peak_bytes",
+                  (json_int_t)r->peak_bytes, "batch", (json_int_t)r->batch, "threads", threads,
+                  "isa", sf_cpu_isa_name(sf_cpu_isa()), "precision", "float32", "conv", w->conv);
+    SF_CHECK(j, SF_ENOMEM, "out of memory");
+    sf_status st = sf_json_save(j, w->json, 4, false);
+    json_decref(j);
+    return st;
+}
+
+static sf_status bench_step(const bench_words *w)
+{
+    sf_plans *p = NULL;
+    sf_dataset *d = NULL;
+    sf_status st;
+    SF_GOTO(end, st, sf_plans_load(&p, w->plans));
+    SF_GOTO(end, st, sf_dataset_from_json(&d, w->dataset_json));
+    SF_CHECK_GOTO(end, st, p->n_configs > 0, SF_EDATA, "%s has no configuration", w->plans);
+    const char *config = w->config ? w->config : p->config[p->n_configs - 1].name;
+    const int threads = w->threads > 0 ? (int)w->threads : sf_threads_available();
+    const sf_bench_step b = { .plans = p,
+                              .labels = &d->labels,
+                              .config = config,
+                              .batch = w->batch,
+                              .threads = threads,
+                              .repeat = (int)w->repeat,
+                              .exact = strcmp(w->conv, "exact") == 0 };
+    sf_bench_step_result r;
+    SF_GOTO(end, st, sf_bench_step_run(&b, &r));
+    SF_GOTO(end, st, print_step(w, config, threads, &r));
+end:
+    sf_dataset_destroy(&d);
+    sf_plans_destroy(&p);
+    return st;
+}
+
+static sf_status bench_peak(const bench_words *w)
+{
+    const char *isa;
+    double read, copy;
+    const double gflops = sf_peak_fma(0.5, &isa);
+    sf_peak_memory((size_t)256 << 20, 1.0, &read, &copy);
+    printf("one core: %.1f GFLOP/s float32 (%s), reads %.1f GB/s, copies %.1f GB/s\n", gflops, isa,
+           read, copy);
+    if (!w->json) return SF_OK;
+    json_t *j = json_pack("{s:s,s:f,s:f,s:f}", "isa", isa, "fma_gflops", gflops, "read_gb_per_s",
+                          read, "copy_gb_per_s", copy);
+    SF_CHECK(j, SF_ENOMEM, "out of memory");
+    sf_status st = sf_json_save(j, w->json, 4, false);
+    json_decref(j);
+    return st;
+}
+
+sf_status sf_cmd_bench(int argc, char **argv)
+{
+    bench_words w = { .conv = "fast", .repeat = 5 };
+    const char *what = NULL;
+    bool done = false;
+    sf_arg args[] = {
+        { .name = "WHAT",
+          .kind = SF_ARG_STR,
+          .value = &what,
+          .positional = true,
+          .required = true,
+          .help = "step = one training step on random data; peak = what a core can do at most" },
+        { .name = "plans",
+          .letter = 'p',
+          .kind = SF_ARG_STR,
+          .value = &w.plans,
+          .meta = "FILE",
+          .help = "plans file (step)" },
+        { .name = "dataset-json",
+          .letter = 'd',
+          .kind = SF_ARG_STR,
+          .value = &w.dataset_json,
+          .meta = "FILE",
+          .help = "dataset.json that belongs to it (step)" },
+        { .name = "config",
+          .letter = 'c',
+          .kind = SF_ARG_STR,
+          .value = &w.config,
+          .meta = "NAME",
+          .help = "default: the last of the plan" },
+        { .name = "batch",
+          .letter = 'b',
+          .kind = SF_ARG_INT,
+          .value = &w.batch,
+          .meta = "B",
+          .help = "default: the plan's" },
+        { .name = "threads",
+          .letter = 't',
+          .kind = SF_ARG_INT,
+          .value = &w.threads,
+          .meta = "T",
+          .help = "default: all processors" },
+        { .name = "repeat",
+          .letter = 'n',
+          .kind = SF_ARG_INT,
+          .value = &w.repeat,
+          .meta = "N",
+          .help = "timed steps; medians are reported; default 5" },
+        { .name = "conv",
+          .kind = SF_ARG_STR,
+          .value = &w.conv,
+          .meta = "fast|exact",
+          .help = "convolution kernels; default fast" },
+        { .name = "json",
+          .letter = 'j',
+          .kind = SF_ARG_STR,
+          .value = &w.json,
+          .meta = "FILE",
+          .help = "write the figures as JSON" },
+        { .name = NULL }
+    };
+    const sf_arg_table table = {
+        "bench", "measure this machine: the speed of a training step, the peak of a core", NULL,
+        args
+    };
+    SF_TRY(sf_cli_parse(&table, argc, argv, &done));
+    if (done) return SF_OK;
+    SF_CHECK(w.repeat >= 1 && w.repeat <= 10000 && w.batch >= 0 && w.threads >= 0, SF_EINVAL,
+             "bench: numbers out of range");
+    SF_CHECK(strcmp(w.conv, "fast") == 0 || strcmp(w.conv, "exact") == 0, SF_EINVAL,
+             "--conv must be fast or exact");
+    if (strcmp(what, "peak") == 0) return bench_peak(&w);
+    SF_CHECK(strcmp(what, "step") == 0, SF_EINVAL, "bench: '%s' is neither step nor peak", what);
+    SF_CHECK(w.plans && w.dataset_json, SF_EINVAL, "bench step: give --plans and --dataset-json");
+    return bench_step(&w);
+}

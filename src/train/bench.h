@@ -1,0 +1,28 @@
+/** Timing of one training step on random data: forward, deep-supervision loss, backward, clipping,
+ * SGD. Not collective. */
+#ifndef SF_TRAIN_BENCH_H
+#define SF_TRAIN_BENCH_H
+#include "plan/plans.h"
+
+typedef struct {
+    const sf_plans *plans;
+    const sf_labels *labels;
+    const char *config;
+    int64_t batch; /* 0 = the plan's */
+    int threads;
+    int repeat; /* timed steps after one that warms up, >= 1 */
+    bool exact;
+} sf_bench_step;
+
+typedef struct {
+    double seconds_per_step, cpu_seconds_per_step; /* medians */
+    double forward, loss, backward, optimiser;     /* medians of the parts, wall seconds */
+    double
+        gflop; /* of one step: three forward passes less the first layer's unneeded data gradient */
+    int64_t peak_bytes; /* what the network said it would need */
+    int64_t batch;
+} sf_bench_step_result;
+
+sf_status sf_bench_step_run(const sf_bench_step *b, sf_bench_step_result *out);
+
+#endif
