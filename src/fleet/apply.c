@@ -26,6 +26,7 @@ static sf_status open_models(applier *a)
         const sf_predict_options po = { .step = o->step > 0 ? o->step : r->infer.step,
                                         .mirror = o->mirror && r->infer.mirror,
                                         .gaussian = true,
+                                        .exact = o->exact,
                                         .average_probabilities = r->infer.average_probabilities,
                                         .threads = o->threads };
         SF_TRY(sf_predictor_create(&a->predictor[i], a->model[i], &po));
@@ -43,7 +44,7 @@ static void close_models(applier *a)
 
 /* One model on one case: labels (file order) and, when prob is given, probabilities. */
 static sf_status run_model(const applier *a, int i, const sf_case *c, sf_geometry *geo,
-                           int32_t **labels, float **prob)
+                           sf_case_props *props, int32_t **labels, float **prob)
 {
     const sf_model *m = a->model[i];
     const int heads = m->dataset->labels.n_heads;
@@ -53,7 +54,8 @@ static sf_status run_model(const applier *a, int i, const sf_case *c, sf_geometr
     SF_GOTO(done, st,
             sf_prepare_case_files(&prep, c, m->plans, m->cfg, &m->dataset->labels, false, geo,
                                   a->opt->threads));
-    const int64_t *s = prep->props.shape;
+    *props = prep->props;
+    const int64_t *s = props->shape;
     const size_t voxels = (size_t)(geo->shape[0] * geo->shape[1] * geo->shape[2]);
     SF_GOTO(
         done, st,
@@ -82,26 +84,41 @@ static sf_status average(const applier *a, float *const *prob, int64_t voxels, i
     return SF_OK;
 }
 
+/* A case is finished when everything that was asked for is there; the segmentation comes last. */
+static sf_status is_finished(bool *finished, const applier *a, const sf_case *c, const char *path)
+{
+    char prob_path[SF_PATH_MAX];
+    SF_TRY(sf_probabilities_path(prob_path, a->out_dir, c->id, a->opt->probabilities_format));
+    *finished =
+        sf_path_is_file(path) && (!a->opt->save_probabilities || sf_path_is_file(prob_path));
+    return SF_OK;
+}
+
 static sf_status apply_case(const applier *a, const sf_case *c)
 {
     const sf_apply_options *o = a->opt;
     const sf_dataset *d = a->model[0]->dataset;
-    char path[SF_PATH_MAX], prob_path[SF_PATH_MAX];
+    char path[SF_PATH_MAX];
+    bool finished;
     SF_TRY(sf_path_format(path, "%s/%s%s", a->out_dir, c->id, d->file_ending));
-    SF_TRY(sf_path_format(prob_path, "%s/%s.h5", a->out_dir, c->id));
-    if (o->keep_existing && sf_path_is_file(path)) return SF_OK;
+    SF_TRY(is_finished(&finished, a, c, path));
+    if (o->keep_existing && finished) return SF_OK;
     const bool need_prob = o->n_models > 1 || o->save_probabilities;
     sf_geometry geo;
+    sf_case_props props[SF_APPLY_MAX];
     int32_t *labels = NULL;
     float *prob[SF_APPLY_MAX] = { NULL };
     sf_status st;
     for (int i = 0; i < o->n_models; i++)
-        SF_GOTO(done, st, run_model(a, i, c, &geo, &labels, need_prob ? &prob[i] : NULL));
+        SF_GOTO(done, st,
+                run_model(a, i, c, &geo, &props[i], &labels, need_prob ? &prob[i] : NULL));
     if (o->n_models > 1)
         SF_GOTO(done, st, average(a, prob, geo.shape[0] * geo.shape[1] * geo.shape[2], labels));
     if (o->postproc) SF_GOTO(done, st, sf_postproc_apply(o->postproc, labels, geo.shape));
     if (o->save_probabilities)
-        SF_GOTO(done, st, sf_probabilities_save(prob_path, prob[0], d->labels.n_heads, geo.shape));
+        SF_GOTO(done, st,
+                sf_probabilities_write(a->out_dir, c->id, o->probabilities_format, prob[0],
+                                       d->labels.n_heads, geo.shape, &props[0]));
     SF_GOTO(done, st, sf_label_write(path, &geo, labels, d->labels.n_labels - 1));
     sf_log(SF_LOG_INFO, "predicted", "case=%s", c->id);
 done:
@@ -118,14 +135,20 @@ sf_status sf_apply_cases(sf_comm *world, const sf_apply_options *o, const sf_cas
     sf_status st = SF_OK;
     if (rank == 0) {
         st = sf_path_make_dirs(out_dir);
-        if (st == SF_OK) st = sf_path_sweep_tmp(out_dir);
+        if (st == SF_OK && !o->shared_folder) st = sf_path_sweep_tmp(out_dir);
     }
     SF_TRY(sf_comm_agree(world, st));
     st = o->n_models >= 1 && o->n_models <= SF_APPLY_MAX
              ? SF_OK
              : SF_FAIL(SF_EINVAL, "1..%d models", SF_APPLY_MAX);
     if (st == SF_OK) st = open_models(&a);
-    for (int i = rank; i < n && st == SF_OK; i += size) st = apply_case(&a, &cases[i]);
+    for (int i = rank; i < n && st == SF_OK; i += size) {
+        if (o->stop && o->stop(o->stop_user))
+            st = SF_FAIL(SF_ESTOP, "stopped before test case %s: run again to continue",
+                         cases[i].id);
+        else
+            st = apply_case(&a, &cases[i]);
+    }
     close_models(&a);
     return sf_comm_agree(world, st);
 }

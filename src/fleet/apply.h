@@ -3,7 +3,7 @@
 #define SF_FLEET_APPLY_H
 #include "evaluate/postproc.h"
 #include "mpi/comm.h"
-#include "predict/export.h"
+#include "predict/probabilities.h"
 
 enum { SF_APPLY_MAX = 4 };
 
@@ -14,11 +14,15 @@ typedef struct {
     int n_folds;            /* NULL: all that are there */
     const char *checkpoint; /* "checkpoint_final" or "checkpoint_best" */
     double step;            /* <= 0: the recipe's */
-    bool mirror;
+    bool mirror, exact;     /* exact: --conv exact */
     int threads;
     const sf_postproc *postproc; /* NULL = none */
-    bool save_probabilities;     /* CASE.h5 beside the segmentation */
-    bool keep_existing;          /* do not redo cases whose segmentation is there */
+    bool save_probabilities;     /* CASE.npz and CASE.json, or CASE.h5, beside the segmentation */
+    sf_probabilities_format probabilities_format;
+    bool keep_existing;       /* do not redo cases whose files are all there */
+    bool shared_folder;       /* other processes write there too: keep their temporary files */
+    bool (*stop)(void *user); /* asked before every case, may be NULL; true: SF_ESTOP */
+    void *stop_user;
 } sf_apply_options;
 
 /** Collective. Segments the cases (case i on rank i mod size) into out_dir/CASE.ending. The result
