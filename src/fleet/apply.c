@@ -99,7 +99,7 @@ static sf_status apply_case(const applier *a, const sf_case *c)
     const sf_apply_options *o = a->opt;
     const sf_dataset *d = a->model[0]->dataset;
     char path[SF_PATH_MAX];
-    bool finished;
+    bool finished = false;
     SF_TRY(sf_path_format(path, "%s/%s%s", a->out_dir, c->id, d->file_ending));
     SF_TRY(is_finished(&finished, a, c, path));
     if (o->keep_existing && finished) return SF_OK;
