@@ -18,7 +18,7 @@ typedef struct {
     const sf_labels *labels;
     pooled_case *pool;
     int n_pool;
-    char folds_text[128]; /* "0_1_2_3_4" */
+    char folds_text[200]; /* "0_1_2_3_4"; part of a file name, so not of any length */
     sf_selection *sel;
     sf_summary **summary; /* one per candidate */
 } chooser;
@@ -59,6 +59,37 @@ done:
     return st;
 }
 
+/* "0_1_2"; a list too long for a file name is counted instead. */
+static void name_folds(chooser *c)
+{
+    size_t n = 0;
+    for (int i = 0; i < c->o->n_folds && n < sizeof c->folds_text; i++) {
+        char *at = c->folds_text + n;
+        const size_t room = sizeof c->folds_text - n;
+        n += (size_t)(c->o->folds[i] == SF_FOLD_ALL
+                          ? snprintf(at, room, "%sall", i ? "_" : "")
+                          : snprintf(at, room, "%s%d", i ? "_" : "", c->o->folds[i]));
+    }
+    if (n >= sizeof c->folds_text)
+        snprintf(c->folds_text, sizeof c->folds_text, "%d_to_%d_count_%d", c->o->folds[0],
+                 c->o->folds[c->o->n_folds - 1], c->o->n_folds);
+}
+
+static sf_status check_validated(const chooser *c)
+{
+    for (int i = 0; i < c->o->n_configs * c->o->n_folds; i++) {
+        const int config = i / c->o->n_folds, fold = c->o->folds[i % c->o->n_folds];
+        char dir[SF_PATH_MAX], path[SF_PATH_MAX], word[16] = "all";
+        SF_TRY(validation_dir(dir, c, config, fold));
+        SF_TRY(sf_path_join(path, dir, "summary.json", NULL));
+        if (fold != SF_FOLD_ALL) snprintf(word, sizeof word, "%d", fold);
+        SF_CHECK(sf_path_is_file(path), SF_EINVAL,
+                 "%s is missing: train configuration %s, fold %s first", path,
+                 c->o->configs[config], word);
+    }
+    return SF_OK;
+}
+
 static sf_status pool_cases(chooser *c)
 {
     char path[SF_PATH_MAX];
@@ -66,20 +97,16 @@ static sf_status pool_cases(chooser *c)
     SF_TRY(sf_work_file(path, c->o->work, "splits_final.json"));
     SF_TRY(sf_splits_load(&s, path));
     sf_status st = SF_OK;
-    for (int i = 0; i < c->o->n_folds && st == SF_OK; i++) {
-        char word[16];
-        snprintf(word, sizeof word, "%s%d", i ? "_" : "", c->o->folds[i]);
-        if (c->o->folds[i] == SF_FOLD_ALL) snprintf(word, sizeof word, "%sall", i ? "_" : "");
-        strncat(c->folds_text, word, sizeof c->folds_text - strlen(c->folds_text) - 1);
-        st = add_fold(c, s, c->o->folds[i]);
-    }
+    for (int i = 0; i < c->o->n_folds && st == SF_OK; i++) st = add_fold(c, s, c->o->folds[i]);
     sf_splits_destroy(&s);
     SF_TRY(st);
     qsort(c->pool, (size_t)c->n_pool, sizeof *c->pool, compare_pool);
     for (int i = 1; i < c->n_pool; i++) {
-        SF_CHECK(c->pool[i].c != c->pool[i - 1].c, SF_EDATA, "case %s is validated by two folds",
-                 c->pool[i].c->id);
+        SF_CHECK(c->pool[i].c != c->pool[i - 1].c, SF_EDATA,
+                 "%s: case %s is validated by two of the chosen folds: leave one out with --folds",
+                 path, c->pool[i].c->id);
     }
+    SF_CHECK(c->n_pool > 0, SF_EDATA, "%s: the chosen folds have no validation case", path);
     return SF_OK;
 }
 
@@ -101,21 +128,26 @@ static sf_status read_single(const chooser *c, int config, int i, sf_label_image
 }
 
 /* Mean of two models' stored probabilities -> labels. */
-static sf_status read_pair(const chooser *c, const int member[2], int i, int64_t voxels,
+static sf_status read_pair(const chooser *c, const int member[2], int i, const int64_t shape[3],
                            int32_t *out)
 {
+    const int64_t voxels = shape[0] * shape[1] * shape[2];
     float *p[2] = { NULL, NULL };
     sf_status st = SF_OK;
     for (int k = 0; k < 2; k++) {
         char dir[SF_PATH_MAX], path[SF_PATH_MAX];
         int heads;
-        int64_t shape[3];
+        int64_t got[3];
         SF_GOTO(done, st, validation_dir(dir, c, member[k], c->pool[i].fold));
         SF_GOTO(done, st, sf_path_format(path, "%s/%s.h5", dir, c->pool[i].c->id));
-        SF_GOTO(done, st, sf_probabilities_load(path, &p[k], &heads, shape));
-        SF_CHECK_GOTO(done, st,
-                      heads == c->labels->n_heads && shape[0] * shape[1] * shape[2] == voxels,
-                      SF_EDATA, "%s has another shape than its reference", path);
+        SF_CHECK_GOTO(done, st, sf_path_is_file(path), SF_EINVAL,
+                      "%s is missing: 'segfleet run' writes it, or choose among single models with "
+                      "--no-ensembles",
+                      path);
+        SF_GOTO(done, st, sf_probabilities_load(path, &p[k], &heads, got));
+        SF_CHECK_GOTO(done, st, heads == c->labels->n_heads && memcmp(got, shape, sizeof got) == 0,
+                      SF_EDATA, "%s has another shape than its reference: remove it and run again",
+                      path);
     }
     const float *in[2] = { p[0], p[1] };
     sf_ensemble_mean(in, 2, voxels * c->labels->n_heads, p[0]);
@@ -137,12 +169,15 @@ static sf_status predict(const chooser *c, const sf_candidate *k, int i, const s
 {
     const int64_t voxels = voxels_of(ref);
     SF_TRY(sf_mem_alloc(out, (size_t)voxels, sizeof **out, SF_MEM_IMAGE));
-    if (k->n_members == 2) return read_pair(c, k->member, i, voxels, *out);
+    if (k->n_members == 2) return read_pair(c, k->member, i, ref->geo.shape, *out);
     sf_label_image *pred = NULL;
     SF_TRY(read_single(c, k->member[0], i, &pred));
     sf_status st = SF_OK;
-    SF_CHECK_GOTO(done, st, voxels_of(pred) == voxels, SF_EDATA,
-                  "prediction of case %s has another shape than its reference", c->pool[i].c->id);
+    SF_CHECK_GOTO(done, st, memcmp(pred->geo.shape, ref->geo.shape, sizeof pred->geo.shape) == 0,
+                  SF_EDATA,
+                  "the prediction of case %s by %s has another shape than %s: remove it and run "
+                  "again",
+                  c->pool[i].c->id, k->name, c->pool[i].c->label);
     memcpy(*out, pred->data, (size_t)voxels * sizeof **out);
 done:
     sf_label_image_destroy(&pred);
@@ -213,13 +248,13 @@ static sf_status fill_summary(const chooser *c, int k, const double *counts)
     return st;
 }
 
-/* All candidates on all pooled cases: cases are dealt to ranks, counts are summed exactly. */
+/* All candidates on all pooled cases: cases are dealt to ranks, counts are summed exactly. After
+ * the sum nothing is collective: the caller agrees. */
 static sf_status score_candidates(sf_comm *world, chooser *c)
 {
     const int64_t n = (int64_t)c->sel->n * c->n_pool * c->labels->n_eval * 4;
     double *counts = NULL;
-    SF_TRY(sf_mem_calloc(&counts, (size_t)n, sizeof *counts, SF_MEM_MISC));
-    sf_status st = SF_OK;
+    sf_status st = sf_mem_calloc(&counts, (size_t)n, sizeof *counts, SF_MEM_MISC);
     for (int i = sf_comm_rank(world); i < c->n_pool && st == SF_OK; i += sf_comm_size(world))
         st = count_case(c, i, counts);
     SF_GOTO(done, st, sf_comm_agree(world, st));
@@ -302,7 +337,8 @@ static sf_status save_selection(const chooser *c, double after_dice)
     json_t *all = json_object(), *folds = json_array(), *models = json_array(), *j = NULL;
     char path[SF_PATH_MAX];
     for (int i = 0; i < c->o->n_folds; i++)
-        json_array_append_new(folds, json_integer(c->o->folds[i]));
+        json_array_append_new(folds, c->o->folds[i] == SF_FOLD_ALL ? json_string("all")
+                                                                   : json_integer(c->o->folds[i]));
     for (int i = 0; i < c->o->n_configs; i++)
         json_array_append_new(models, json_string(c->o->configs[i]));
     for (int k = 0; k < c->sel->n; k++) {
@@ -339,14 +375,16 @@ static sf_status write_results(const chooser *c)
 sf_status sf_choose(sf_comm *world, const sf_choose_options *o)
 {
     chooser c = { .o = o, .labels = &o->dataset->labels };
-    sf_status st = pool_cases(&c);
+    name_folds(&c);
+    sf_status st = check_validated(&c);
+    if (st == SF_OK) st = pool_cases(&c);
     if (st == SF_OK) {
         st = sf_selection_create(&c.sel, (const char *const *)o->configs, o->n_configs,
                                  o->ensembles && o->n_configs > 1, c.labels->n_eval);
     }
     SF_GOTO(done, st, sf_comm_agree(world, st));
-    SF_GOTO(done, st, score_candidates(world, &c));
-    if (sf_comm_rank(world) == 0) st = write_results(&c);
+    st = score_candidates(world, &c);
+    if (st == SF_OK && sf_comm_rank(world) == 0) st = write_results(&c);
     st = sf_comm_agree(world, st);
 done:
     for (int k = 0; c.summary && k < c.sel->n; k++) sf_summary_destroy(&c.summary[k]);
@@ -354,6 +392,15 @@ done:
     sf_selection_destroy(&c.sel);
     sf_mem_free(c.pool);
     return st;
+}
+
+int sf_choice_fold(const json_t *entry)
+{
+    if (json_is_integer(entry) && json_integer_value(entry) >= 0 &&
+        json_integer_value(entry) <= 1000000)
+        return (int)json_integer_value(entry);
+    const char *word = json_string_value(entry);
+    return word && strcmp(word, "all") == 0 ? SF_FOLD_ALL : -2;
 }
 
 sf_status sf_choice_load(char *model[2], int *n_models, const char *work)

@@ -20,11 +20,16 @@ typedef struct {
 } sf_choose_options;
 
 /** Collective. Every named fold must have validation/summary.json (SF_EINVAL says which is
- * missing). */
+ * missing) and, with ensembles, the probabilities of its cases. selection.json comes last; folds
+ * are numbers or "all". */
 sf_status sf_choose(sf_comm *world, const sf_choose_options *o);
 
-/** What selection.json says: model folder names (configurations) of the winner; caller frees with
- * sf_mem_free each. */
+/** Fold number of an entry of "folds" in selection.json; SF_FOLD_ALL for "all", -2 for anything
+ * else. */
+int sf_choice_fold(const json_t *entry);
+
+/** What selection.json says: model folder names (configurations) of the winner; caller sets both
+ * to NULL before and frees them with sf_mem_free, also after a failure. Not collective. */
 sf_status sf_choice_load(char *model[2], int *n_models, const char *work);
 
 #endif

@@ -49,7 +49,13 @@ static sf_status train_one(sf_project *p, sf_comm *group, const char *config, in
 static sf_status run_task(void *user, int task, sf_comm *group)
 {
     sf_project *p = user;
-    return train_one(p, group, p->config[task / p->n_folds], p->fold[task % p->n_folds]);
+    /* Rank 0 of every group speaks while it trains: each training has a log of its own. */
+    const int world_rank = sf_comm_rank(sf_comm_world());
+    sf_log_set_rank(world_rank, world_rank, sf_comm_rank(group) == 0);
+    const sf_status st =
+        train_one(p, group, p->config[task / p->n_folds], p->fold[task % p->n_folds]);
+    sf_log_set_rank(-1, world_rank, world_rank == 0);
+    return st;
 }
 
 /* Multiply-adds per voxel of one pass, roughly: what orders the tasks (longest first). */
@@ -67,31 +73,46 @@ static double relative_cost(const sf_config *c, int64_t batch)
     return cost * (double)(batch > 0 ? batch : c->batch_size);
 }
 
-static bool task_done(const sf_project *p, const char *config, int fold)
+/* Validated, and with `probabilities` ready for ensembles. */
+static sf_status task_done(bool *done, const sf_project *p, const char *config, int fold,
+                           bool probabilities)
 {
     const sf_task_key key = { .config = config, .fold = fold };
-    char dir[SF_PATH_MAX], path[SF_PATH_MAX];
-    if (sf_work_fold_dir(dir, p->work, &key) != SF_OK) return false;
-    return sf_path_join(path, dir, "validation/summary.json", NULL) == SF_OK &&
-           sf_path_is_file(path);
+    char dir[SF_PATH_MAX];
+    sf_id_list train, val;
+    SF_TRY(sf_work_fold_dir(dir, p->work, &key));
+    SF_TRY(sf_splits_fold(&train, &val, p->splits, fold));
+    *done = sf_validate_complete(dir, &val, probabilities);
+    sf_id_list_free(&train);
+    sf_id_list_free(&val);
+    return SF_OK;
+}
+
+static sf_status list_tasks(sf_sched_task **out, const sf_project *p)
+{
+    const int n = p->n_configs * p->n_folds;
+    SF_TRY(sf_mem_calloc(out, (size_t)n, sizeof **out, SF_MEM_MISC));
+    for (int i = 0; i < n; i++) {
+        const sf_config *cfg;
+        const char *name = p->config[i / p->n_folds];
+        SF_TRY(sf_plans_config(&cfg, p->plans, name));
+        (*out)[i].cost = relative_cost(cfg, p->settings.batch);
+        SF_TRY(task_done(&(*out)[i].done, p, name, p->fold[i % p->n_folds], p->o->ensembles));
+    }
+    return SF_OK;
 }
 
 static sf_status train_all(sf_project *p, sf_comm *world)
 {
     const int n = p->n_configs * p->n_folds;
     sf_sched_task *task = NULL;
-    SF_TRY(sf_mem_calloc(&task, (size_t)n, sizeof *task, SF_MEM_MISC));
     int64_t left = 0;
-    sf_status st = SF_OK;
+    sf_status st = sf_comm_agree(world, list_tasks(&task, p));
     for (int i = 0; i < n && st == SF_OK; i++) {
-        const sf_config *cfg;
-        const char *name = p->config[i / p->n_folds];
-        st = sf_plans_config(&cfg, p->plans, name);
-        if (st != SF_OK) break;
-        int64_t done = task_done(p, name, p->fold[i % p->n_folds]);
-        st = sf_comm_min_i64(
-            world, &done, 1); /* the same list on all ranks, also on a slow network file system */
-        task[i] = (sf_sched_task){ .cost = relative_cost(cfg, p->settings.batch), .done = done };
+        /* the same list on all ranks, also on a slow network file system */
+        int64_t done = task[i].done;
+        st = sf_comm_min_i64(world, &done, 1);
+        task[i].done = done;
         left += !done;
     }
     sf_sched_report report = { 0 };
@@ -106,6 +127,16 @@ static sf_status train_all(sf_project *p, sf_comm *world)
     }
     sf_mem_free(task);
     return st;
+}
+
+/* A run that finds everything done touches no file. */
+static sf_status save_if_new(const json_t *j, const char *path)
+{
+    json_t *old = NULL;
+    const bool same = sf_path_is_file(path) && sf_json_load(&old, path) == SF_OK &&
+                      json_equal((json_t *)(uintptr_t)j, old);
+    json_decref(old);
+    return same ? SF_OK : sf_json_save(j, path, 4, false);
 }
 
 /* results/CONFIG as a model folder of its own: plans, dataset and how to mirror. */
@@ -128,7 +159,7 @@ static sf_status write_model_files(const sf_project *p, const char *config)
     json_t *j = json_pack("{s:s,s:[b,b,b]}", "configuration", config, "mirror_axes", axis[0],
                           axis[1], axis[2]);
     SF_CHECK(j, SF_ENOMEM, "out of memory");
-    sf_status st = sf_json_save(j, to, 4, false);
+    sf_status st = save_if_new(j, to);
     json_decref(j);
     return st;
 }
@@ -141,7 +172,8 @@ static sf_status write_models(const sf_project *p, sf_comm *world)
     return sf_comm_agree(world, st);
 }
 
-/* selection.json is out of date when it was made from other models or folds. */
+/* selection.json is out of date when it was made from other models or folds, or with another rule
+ * about ensembles. */
 static bool selection_is_current(const sf_project *p)
 {
     char path[SF_PATH_MAX];
@@ -157,7 +189,8 @@ static bool selection_is_current(const sf_project *p)
         same = name && strcmp(name, p->config[i]) == 0;
     }
     for (int i = 0; same && i < p->n_folds; i++)
-        same = json_integer_value(json_array_get(folds, (size_t)i)) == p->fold[i];
+        same = sf_choice_fold(json_array_get(folds, (size_t)i)) == p->fold[i];
+    same = same && json_is_true(json_object_get(j, "ensembling_allowed")) == p->o->ensembles;
     json_decref(j);
     sf_error_clear();
     return same;
@@ -184,7 +217,8 @@ static sf_status score_predictions(const sf_project *p, const char *dir)
     char labels[SF_PATH_MAX], path[SF_PATH_MAX];
     SF_TRY(sf_path_join(labels, p->dataset->dir, "labelsTs", NULL));
     SF_TRY(sf_path_join(path, dir, "summary.json", NULL));
-    if (!sf_path_is_dir(labels) || sf_path_is_file(path)) return SF_OK;
+    if (!sf_path_is_dir(labels)) return sf_path_remove(path);
+    if (sf_path_is_file(path)) return SF_OK;
     sf_summary *s = NULL;
     SF_TRY(sf_evaluate_folders(&s, labels, dir, p->dataset->file_ending, &p->dataset->labels, true,
                                p->threads));
@@ -194,8 +228,22 @@ static sf_status score_predictions(const sf_project *p, const char *dir)
     return st;
 }
 
-/* Test predictions belong to one choice: predictions/model.json names it, another choice starts
- * afresh. */
+/* Scores of fewer cases than there are now must not stand. */
+static sf_status drop_old_scores(const sf_project *p, const char *dir)
+{
+    char path[SF_PATH_MAX];
+    bool all = true;
+    for (int i = 0; i < p->dataset->n_test; i++) {
+        SF_TRY(
+            sf_path_format(path, "%s/%s%s", dir, p->dataset->test[i].id, p->dataset->file_ending));
+        all = all && sf_path_is_file(path);
+    }
+    SF_TRY(sf_path_join(path, dir, "summary.json", NULL));
+    return all ? SF_OK : sf_path_remove(path);
+}
+
+/* Test predictions belong to one choice: predictions/selection.json is a copy of it, another choice
+ * starts afresh. */
 static sf_status prepare_predictions(const sf_project *p, const char *dir)
 {
     char choice[SF_PATH_MAX], mark[SF_PATH_MAX];
@@ -206,9 +254,12 @@ static sf_status prepare_predictions(const sf_project *p, const char *dir)
     SF_TRY(sf_path_read(&now, &size, choice, 0));
     sf_status st = SF_OK;
     if (sf_path_is_file(mark)) st = sf_path_read(&then, &size, mark, 0);
-    if (st == SF_OK && then && strcmp(now, then) != 0) st = sf_path_remove(dir);
-    if (st == SF_OK) st = sf_path_make_dirs(dir);
-    if (st == SF_OK) st = sf_path_copy(choice, mark);
+    const bool same = then && strcmp(now, then) == 0;
+    /* no mark: a removal that was cut short, its files belong to nothing */
+    if (st == SF_OK && !same) st = sf_path_remove(dir);
+    if (st == SF_OK && !same) st = sf_path_make_dirs(dir);
+    if (st == SF_OK && !same) st = sf_path_copy(choice, mark);
+    if (st == SF_OK && same) st = drop_old_scores(p, dir);
     sf_mem_free(now);
     sf_mem_free(then);
     return st;
@@ -224,21 +275,24 @@ static sf_status predict_test_cases(const sf_project *p, sf_comm *world)
     sf_status st = sf_work_file(dir, p->work, "predictions");
     if (st == SF_OK && sf_comm_rank(world) == 0) st = prepare_predictions(p, dir);
     SF_GOTO(done, st, sf_comm_agree(world, st));
-    SF_GOTO(done, st, sf_choice_load(name, &n_models, p->work));
-    SF_GOTO(done, st, sf_work_file(path, p->work, "postprocessing.json"));
-    SF_GOTO(done, st, sf_postproc_load(&pp, path));
-    sf_apply_options o = { .n_models = n_models,
+    st = sf_choice_load(name, &n_models, p->work);
+    if (st == SF_OK) st = sf_work_file(path, p->work, "postprocessing.json");
+    if (st == SF_OK) st = sf_postproc_load(&pp, path);
+    for (int i = 0; i < n_models && st == SF_OK; i++)
+        st = sf_work_config_dir(model[i], p->work, name[i]);
+    SF_GOTO(done, st, sf_comm_agree(world, st));
+    sf_apply_options o = { .model = { model[0], model[1] },
+                           .n_models = n_models,
                            .folds = p->fold,
                            .n_folds = p->n_folds,
                            .checkpoint = "checkpoint_final",
                            .mirror = p->settings.mirror,
+                           .exact = p->settings.exact,
                            .threads = p->threads,
                            .postproc = pp,
-                           .keep_existing = true };
-    for (int i = 0; i < n_models; i++) {
-        SF_GOTO(done, st, sf_work_config_dir(model[i], p->work, name[i]));
-        o.model[i] = model[i];
-    }
+                           .keep_existing = true,
+                           .stop = p->o->stop,
+                           .stop_user = p->o->stop_user };
     SF_GOTO(done, st, sf_apply_cases(world, &o, p->dataset->test, p->dataset->n_test, dir));
     if (sf_comm_rank(world) == 0) st = score_predictions(p, dir);
     st = sf_comm_agree(world, st);
@@ -248,13 +302,33 @@ done:
     return st;
 }
 
+/* Between stages: a stop that reached one rank stops all. */
+static sf_status go_on(const sf_project *p, sf_comm *world)
+{
+    sf_status st = SF_OK;
+    if (p->o->stop && p->o->stop(p->o->stop_user))
+        st = SF_FAIL(SF_ESTOP, "stopped between two stages: run again to continue");
+    return sf_comm_agree(world, st);
+}
+
+/* Once per work folder: with the fingerprint. */
+static sf_status warn_orientations(const sf_project *p, sf_comm *world, const char *fingerprint)
+{
+    sf_status st = SF_OK;
+    if (sf_comm_rank(world) == 0 && !sf_path_is_file(fingerprint))
+        st = sf_dataset_orientations(p->dataset, NULL);
+    return sf_comm_agree(world, st);
+}
+
 static sf_status prepare(sf_project *p, sf_comm *world)
 {
     char fingerprint[SF_PATH_MAX], plans[SF_PATH_MAX];
     const sf_planner_options po = { .memory_gb = p->settings.memory_gb };
     SF_TRY(sf_work_file(fingerprint, p->work, "dataset_fingerprint.json"));
     SF_TRY(sf_work_file(plans, p->work, "plans.json"));
+    SF_TRY(warn_orientations(p, world, fingerprint));
     SF_TRY(sf_stage_fingerprint(world, p->dataset, p->recipe, fingerprint));
+    SF_TRY(go_on(p, world));
     SF_TRY(sf_stage_plan(world, p->dataset, p->recipe, &po, fingerprint, plans));
     SF_TRY(sf_stage_splits(world, p->dataset, p->work, (int)p->settings.num_folds,
                            p->settings.groups));
@@ -268,8 +342,10 @@ sf_status sf_run(sf_comm *world, const sf_run_options *o)
     sf_project p;
     sf_status st = sf_project_open(&p, world, o);
     if (st == SF_OK) st = prepare(&p, world);
+    if (st == SF_OK) st = go_on(&p, world);
     if (st == SF_OK) st = write_models(&p, world);
     if (st == SF_OK) st = train_all(&p, world);
+    if (st == SF_OK) st = go_on(&p, world);
     if (st == SF_OK) st = choose(&p, world);
     if (st == SF_OK) st = predict_test_cases(&p, world);
     sf_project_close(&p);
@@ -290,25 +366,37 @@ sf_status sf_run_training(sf_comm *world, const sf_run_options *o, const char *c
     return st;
 }
 
+static sf_status keep_validated(sf_project *p)
+{
+    for (int i = 0; i < p->n_configs;) {
+        bool all = true;
+        for (int f = 0; f < p->n_folds; f++) {
+            bool done;
+            SF_TRY(task_done(&done, p, p->config[i], p->fold[f], false));
+            all = all && done;
+        }
+        if (all) {
+            i++;
+            continue;
+        }
+        sf_log(SF_LOG_WARN, "select", "cfg=%s left out: not all folds are validated", p->config[i]);
+        sf_mem_free(p->config[i]);
+        memmove(&p->config[i], &p->config[i + 1], (size_t)(--p->n_configs - i) * sizeof *p->config);
+    }
+    SF_CHECK(p->n_configs > 0, SF_EINVAL,
+             "%s: no configuration is trained in all folds: 'segfleet run' trains them, --folds "
+             "names fewer",
+             p->work);
+    return SF_OK;
+}
+
 sf_status sf_run_selection(sf_comm *world, const sf_run_options *o)
 {
     sf_project p;
     sf_status st = sf_project_open(&p, world, o);
     if (st == SF_OK) st = sf_comm_agree(world, sf_project_load_plans(&p));
     /* without a list: the configurations whose folds are all validated */
-    for (int i = 0; st == SF_OK && !o->configs && i < p.n_configs;) {
-        bool all = true;
-        for (int f = 0; f < p.n_folds; f++) all = all && task_done(&p, p.config[i], p.fold[f]);
-        if (all) {
-            i++;
-            continue;
-        }
-        sf_log(SF_LOG_WARN, "select", "cfg=%s left out: not all folds are validated", p.config[i]);
-        sf_mem_free(p.config[i]);
-        memmove(&p.config[i], &p.config[i + 1], (size_t)(--p.n_configs - i) * sizeof *p.config);
-    }
-    if (st == SF_OK && p.n_configs == 0)
-        st = SF_FAIL(SF_EINVAL, "%s: no configuration is trained in all folds", p.work);
+    if (st == SF_OK && !o->configs) st = sf_comm_agree(world, keep_validated(&p));
     if (st == SF_OK) st = choose(&p, world);
     sf_project_close(&p);
     return st;
@@ -318,13 +406,21 @@ static sf_status adopt_plans(const sf_project *p, const char *plans_file)
 {
     char path[SF_PATH_MAX];
     SF_TRY(sf_work_file(path, p->work, "plans.json"));
-    if (!sf_path_is_file(path)) return sf_path_copy(plans_file, path);
+    if (!sf_path_is_file(path)) { /* only a file that can be used becomes the folder's own */
+        sf_plans *plans = NULL;
+        SF_TRY(sf_plans_load(&plans, plans_file));
+        sf_plans_destroy(&plans);
+        return sf_path_copy(plans_file, path);
+    }
     char *a = NULL, *b = NULL;
     size_t na, nb;
     sf_status st = sf_path_read(&a, &na, path, 0);
     if (st == SF_OK) st = sf_path_read(&b, &nb, plans_file, 0);
     if (st == SF_OK && (na != nb || memcmp(a, b, na) != 0))
-        st = SF_FAIL(SF_EINVAL, "%s exists and differs from %s", path, plans_file);
+        st = SF_FAIL(SF_EINVAL,
+                     "%s exists and differs from %s: use it (without --plans: segfleet run), or "
+                     "another work folder",
+                     path, plans_file);
     sf_mem_free(a);
     sf_mem_free(b);
     return st;

@@ -1,6 +1,7 @@
 #include "fleet/settings.h"
 #include "base/json.h"
 #include "plan/work.h"
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,9 +32,20 @@ static sf_status get_path(char out[SF_PATH_MAX], const json_t *j, const char *ke
     return sf_path_format(out, "%s", text);
 }
 
+static sf_status get_seed(uint64_t *seed, const json_t *j, const char *where)
+{
+    const char *text;
+    char *end;
+    SF_TRY(sf_json_get_str(&text, j, "seed", where));
+    errno = 0;
+    *seed = strtoull(text, &end, 10);
+    SF_CHECK(*text >= '0' && *text <= '9' && *end == 0 && errno == 0, SF_EDATA,
+             "%s: \"seed\" must be a number in quotes, not '%s'", where, text);
+    return SF_OK;
+}
+
 static sf_status from_json(sf_settings *s, const json_t *j, const char *where)
 {
-    const char *seed;
     SF_TRY(get_path(s->dataset, j, "dataset", where));
     SF_TRY(get_path(s->recipe, j, "recipe", where));
     SF_TRY(get_path(s->groups, j, "groups", where));
@@ -41,8 +53,7 @@ static sf_status from_json(sf_settings *s, const json_t *j, const char *where)
     SF_TRY(sf_json_get_int(&s->epochs, j, "epochs", where));
     SF_TRY(sf_json_get_int(&s->iterations, j, "iterations", where));
     SF_TRY(sf_json_get_int(&s->batch, j, "batch_size", where));
-    SF_TRY(sf_json_get_str(&seed, j, "seed", where));
-    s->seed = strtoull(seed, NULL, 10);
+    SF_TRY(get_seed(&s->seed, j, where));
     SF_TRY(sf_json_get_bool(&s->mirror, j, "mirroring", where));
     SF_TRY(sf_json_get_bool(&s->exact, j, "conv_exact", where));
     return sf_json_get_num(&s->memory_gb, j, "memory_gb", where);
@@ -59,6 +70,41 @@ sf_status sf_settings_load(sf_settings *s, const char *work)
     SF_TRY(sf_json_load(&j, path));
     sf_status st = from_json(s, j, path);
     json_decref(j);
+    return st;
+}
+
+/* How the user says it. */
+static const char *option_name(const char *key)
+{
+    static const char *const name[][2] = {
+        { "dataset", "DATASET" },
+        { "recipe", "--recipe" },
+        { "num_folds", "--num-folds" },
+        { "epochs", "--epochs" },
+        { "iterations", "--iterations" },
+        { "batch_size", "--batch-size" },
+        { "seed", "--seed" },
+        { "mirroring", "--no-mirroring" },
+        { "conv_exact", "--conv" },
+        { "memory_gb", "--memory-gb" },
+        { "groups", "--groups" },
+    };
+    for (size_t i = 0; i < sizeof name / sizeof *name; i++) {
+        if (strcmp(name[i][0], key) == 0) return name[i][1];
+    }
+    return key;
+}
+
+static sf_status refuse(const char *path, const char *key, const json_t *then, const json_t *now)
+{
+    char *a = json_dumps(then, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6)),
+         *b = json_dumps(now, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
+    const sf_status st = SF_FAIL(SF_EINVAL,
+                                 "%s was started with another %s (%s, now %s): give the same "
+                                 "option, or another work folder",
+                                 path, option_name(key), a ? a : "none", b ? b : "none");
+    free(a);
+    free(b);
     return st;
 }
 
@@ -88,9 +134,7 @@ sf_status sf_settings_store(const sf_settings *s, const char *work)
     }
     SF_GOTO(done, st, sf_json_load(&old, path));
     const char *key = difference(j, old);
-    SF_CHECK_GOTO(done, st, !key, SF_EINVAL,
-                  "%s was started with another '%s': give the same option, or another work folder",
-                  path, key);
+    if (key) st = refuse(path, key, json_object_get(old, key), json_object_get(j, key));
 done:
     json_decref(j);
     json_decref(old);

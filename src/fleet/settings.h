@@ -20,7 +20,8 @@ typedef struct {
 void sf_settings_default(sf_settings *s);
 /** SF_EINVAL with advice when W/run.json is missing. */
 sf_status sf_settings_load(sf_settings *s, const char *work);
-/** Write W/run.json, or check that the existing one agrees (SF_EINVAL names the option). */
+/** Write W/run.json, or check that the existing one agrees (SF_EINVAL names the option). One
+ * process calls it. */
 sf_status sf_settings_store(const sf_settings *s, const char *work);
 
 #endif

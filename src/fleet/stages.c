@@ -120,53 +120,37 @@ sf_status sf_stage_plan(sf_comm *world, const sf_dataset *d, const sf_recipe *r,
     return sf_comm_agree(world, st);
 }
 
-/* One line per case: "CASE GROUP". Every case must be named. */
-static sf_status read_groups(char **group, const sf_dataset *d, const char *path)
+static int by_text(const void *a, const void *b)
 {
-    char *text = NULL;
-    size_t size;
-    SF_TRY(sf_path_read(&text, &size, path, 0));
-    sf_status st = SF_OK;
-    char *save = NULL;
-    for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-        char *rest = NULL, *id = strtok_r(line, " \t\r,", &rest),
-             *name = strtok_r(NULL, " \t\r,", &rest);
-        if (!id) continue;
-        SF_CHECK_GOTO(done, st, name, SF_EDATA, "%s: no group after '%s'", path, id);
-        for (int i = 0; i < d->n_train; i++) {
-            if (strcmp(d->train[i].id, id) == 0 && !group[i])
-                SF_GOTO(done, st, sf_mem_strdup(&group[i], name));
-        }
-    }
-    for (int i = 0; i < d->n_train; i++) {
-        SF_CHECK_GOTO(done, st, group[i], SF_EDATA, "%s names no group for case %s", path,
-                      d->train[i].id);
-    }
-done:
-    sf_mem_free(text);
-    return st;
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+/* The dataset's own file wins; it must fit the dataset before anything is built on it. */
 static sf_status make_splits(const sf_dataset *d, const char *path, int folds, const char *groups)
 {
     char own[SF_PATH_MAX];
     SF_TRY(sf_path_join(own, d->dir, "splits_final.json", NULL));
-    if (sf_path_is_file(own)) return sf_path_copy(own, path);
+    const bool given = sf_path_is_file(own);
     const char **ids = NULL;
     char **group = NULL;
     sf_splits *s = NULL;
     sf_status st;
     SF_GOTO(done, st, sf_mem_calloc(&ids, (size_t)d->n_train, sizeof *ids, SF_MEM_MISC));
-    SF_GOTO(done, st, sf_mem_calloc(&group, (size_t)d->n_train, sizeof *group, SF_MEM_MISC));
     for (int i = 0; i < d->n_train; i++) ids[i] = d->train[i].id;
-    if (groups[0]) SF_GOTO(done, st, read_groups(group, d, groups));
-    SF_GOTO(
-        done, st,
-        sf_splits_make(&s, ids, d->n_train, folds, groups[0] ? (const char *const *)group : NULL));
+    qsort(ids, (size_t)d->n_train, sizeof *ids, by_text);
+    if (given) {
+        SF_CHECK_GOTO(done, st, !groups[0], SF_EINVAL,
+                      "%s gives the folds: leave --groups out, or remove that file", own);
+        SF_GOTO(done, st, sf_splits_open(&s, own, ids, d->n_train, folds, NULL));
+        SF_GOTO(done, st, sf_path_copy(own, path));
+        sf_log(SF_LOG_INFO, "splits", "folds=%d from=%s", s->count, own);
+        goto done;
+    }
+    if (groups[0]) SF_GOTO(done, st, sf_splits_groups(&group, groups, ids, d->n_train));
+    SF_GOTO(done, st, sf_splits_make(&s, ids, d->n_train, folds, (const char *const *)group));
     SF_GOTO(done, st, sf_splits_save(s, path));
 done:
     sf_splits_destroy(&s);
-    for (int i = 0; group && i < d->n_train; i++) sf_mem_free(group[i]);
     sf_mem_free(group);
     sf_mem_free(ids);
     return st;

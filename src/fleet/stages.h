@@ -13,8 +13,8 @@ sf_status sf_stage_fingerprint(sf_comm *world, const sf_dataset *d, const sf_rec
 /** Fingerprint file -> plans file. */
 sf_status sf_stage_plan(sf_comm *world, const sf_dataset *d, const sf_recipe *r,
                         const sf_planner_options *o, const char *fingerprint, const char *plans);
-/** W/splits_final.json: the dataset's own, else made. groups: "" or a file with "CASE GROUP" per
- * line. */
+/** W/splits_final.json: the dataset's own (SF_EDATA when it names unknown cases, SF_EINVAL together
+ * with groups), else made. groups: "" or a file (sf_splits_groups). */
 sf_status sf_stage_splits(sf_comm *world, const sf_dataset *d, const char *work, int folds,
                           const char *groups);
 /** W/preprocessed/CONFIG.h5 of every named configuration, and W/dataset.json. */
