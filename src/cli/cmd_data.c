@@ -26,7 +26,11 @@ sf_status sf_cmd_verify(int argc, char **argv)
     SF_TRY(sf_cli_parse(&table, argc, argv, &done));
     if (done) return SF_OK;
     sf_dataset *d = NULL;
+    char *directions = NULL;
     SF_TRY(sf_dataset_load(&d, dir));
+    if (sf_dataset_orientations(d, &directions) == SF_OK)
+        printf("orientations: %s\n", directions); /* unreadable headers are told case by case */
+    sf_mem_free(directions);
     int bad = 0;
     const int n_cases = d->n_train;
     sf_progress *progress = sf_progress_begin("verify", d->n_train);
@@ -77,11 +81,12 @@ sf_status sf_cmd_fingerprint(int argc, char **argv)
     sf_dataset *d = NULL;
     sf_recipe *r = NULL;
     sf_status st;
-    SF_GOTO(end, st, sf_dataset_load(&d, dir));
-    SF_GOTO(end, st, sf_recipe_load(&r, recipe, NULL));
-    SF_GOTO(end, st,
-            sf_path_remove(out)); /* asked for anew: the stage itself keeps what is there */
-    SF_GOTO(end, st, sf_comm_barrier(sf_comm_world()));
+    st = sf_dataset_load(&d, dir);
+    if (st == SF_OK) st = sf_recipe_load(&r, recipe, NULL);
+    SF_GOTO(end, st, sf_comm_agree(sf_comm_world(), st));
+    /* asked for anew: the stage itself keeps what is there */
+    if (sf_comm_rank(sf_comm_world()) == 0) st = sf_path_remove(out);
+    SF_GOTO(end, st, sf_comm_agree(sf_comm_world(), st));
     SF_GOTO(end, st, sf_stage_fingerprint(sf_comm_world(), d, r, out));
 end:
     sf_recipe_destroy(&r);
@@ -252,7 +257,10 @@ sf_status sf_cmd_preprocess(int argc, char **argv)
     };
     SF_TRY(sf_cli_parse(&table, argc, argv, &done));
     if (done) return SF_OK;
-    SF_TRY(sf_cli_absolute(o.settings.dataset, dataset));
+    SF_CHECK(o.settings.num_folds >= 2 && o.settings.num_folds <= 1000, SF_EINVAL,
+             "--num-folds must be 2..1000");
+    SF_CHECK(threads >= 0, SF_EINVAL, "--threads must not be negative");
+    SF_TRY(sf_comm_agree(sf_comm_world(), sf_cli_absolute(o.settings.dataset, dataset)));
     o.threads = (int)threads;
     return sf_run_preprocess(sf_comm_world(), &o, plans);
 }

@@ -92,7 +92,7 @@ sf_status sf_cmd_train(int argc, char **argv)
     if (done) return SF_OK;
     int fold;
     SF_TRY(fold_number(&fold, fold_word));
-    SF_TRY(sf_settings_load(&o.settings, o.work));
+    SF_TRY(sf_comm_agree(sf_comm_world(), sf_settings_load(&o.settings, o.work)));
     sf_settings *s = &o.settings;
     sf_settings kept = *s; /* what run.json says: only this training uses other values */
     if (g_epochs) s->epochs = epochs;
@@ -100,8 +100,8 @@ sf_status sf_cmd_train(int argc, char **argv)
     if (g_batch) s->batch = batch;
     if (g_seed) s->seed = (uint64_t)seed;
     if (no_mirroring) s->mirror = false;
-    SF_CHECK(s->epochs >= 0 && s->iterations >= 0 && s->batch >= 0 && seed >= 0, SF_EINVAL,
-             "numbers must not be negative");
+    SF_CHECK(s->epochs >= 0 && s->iterations >= 0 && s->batch >= 0 && seed >= 0 && threads >= 0,
+             SF_EINVAL, "numbers must not be negative");
     o.stored = &kept;
     o.threads = (int)threads;
     sf_cli_catch_signals();
@@ -143,7 +143,7 @@ sf_status sf_cmd_select(int argc, char **argv)
     SF_TRY(sf_cli_parse(&table, argc, argv, &done));
     if (done) return SF_OK;
     o.ensembles = !no_ensembles;
-    SF_TRY(sf_settings_load(&o.settings, o.work));
+    SF_TRY(sf_comm_agree(sf_comm_world(), sf_settings_load(&o.settings, o.work)));
     SF_TRY(sf_run_selection(sf_comm_world(), &o));
     if (sf_comm_rank(sf_comm_world()) != 0) return SF_OK;
     char *text = NULL;
@@ -160,7 +160,7 @@ typedef struct {
     bool no_mirroring, save_probabilities;
 } predict_words;
 
-static sf_status list_folds(int **fold, int *n, const char *list)
+sf_status sf_cli_folds(int **fold, int *n, const char *list)
 {
     *fold = NULL;
     *n = 0;
@@ -174,20 +174,23 @@ static sf_status list_folds(int **fold, int *n, const char *list)
     return st;
 }
 
+static sf_status find_input(sf_dataset **d, sf_case **cases, int *n_cases, const predict_words *w)
+{
+    char json[SF_PATH_MAX];
+    SF_TRY(sf_path_join(json, w->model, "dataset.json", NULL));
+    SF_TRY(sf_dataset_from_json(d, json));
+    return sf_cases_find(cases, n_cases, w->in, (*d)->file_ending, (*d)->n_channels);
+}
+
 static sf_status predict(const predict_words *w)
 {
     sf_comm *world = sf_comm_world();
-    char json[SF_PATH_MAX];
     sf_dataset *d = NULL;
     sf_case *cases = NULL;
     int n_cases = 0, *fold = NULL, n_folds = 0, threads = 1;
-    sf_status st;
-    SF_GOTO(end, st, sf_path_join(json, w->model, "dataset.json", NULL));
-    SF_GOTO(end, st, sf_dataset_from_json(&d, json));
-    SF_GOTO(end, st, sf_cases_find(&cases, &n_cases, w->in, d->file_ending, d->n_channels));
-    SF_CHECK_GOTO(end, st, n_cases > 0, SF_EDATA, "%s holds no images named CASE_0000%s", w->in,
-                  d->file_ending);
-    SF_GOTO(end, st, list_folds(&fold, &n_folds, w->folds));
+    sf_status st = find_input(&d, &cases, &n_cases, w);
+    if (st == SF_OK) st = sf_cli_folds(&fold, &n_folds, w->folds);
+    SF_GOTO(end, st, sf_comm_agree(world, st));
     SF_GOTO(end, st, sf_threads_decide(&threads, world, (int)w->threads));
     const sf_apply_options o = { .model = { w->model },
                                  .n_models = 1,
@@ -270,7 +273,8 @@ sf_status sf_cmd_predict(int argc, char **argv)
     };
     SF_TRY(sf_cli_parse(&table, argc, argv, &done));
     if (done) return SF_OK;
-    SF_CHECK(w.step >= 0 && w.step <= 1, SF_EINVAL, "--step must be above 0 and at most 1");
+    SF_CHECK(w.step >= 0 && w.step <= 1 && w.threads >= 0, SF_EINVAL,
+             "--step must be above 0 and at most 1, --threads not negative");
     return predict(&w);
 }
 

@@ -125,9 +125,11 @@ sf_status sf_cmd_run(int argc, char **argv)
              "--epochs, --iterations, --batch-size, --threads, --memory-gb must not be negative");
     SF_CHECK(strcmp(conv, "fast") == 0 || strcmp(conv, "exact") == 0, SF_EINVAL,
              "--conv must be fast or exact, not '%s'", conv);
-    SF_TRY(sf_cli_absolute(s->dataset, dataset));
-    SF_TRY(sf_cli_recipe(s->recipe, recipe));
-    if (groups) SF_TRY(sf_cli_absolute(s->groups, groups));
+    /* a folder may be missing on one host alone: all ranks hear of it */
+    sf_status st = sf_cli_absolute(s->dataset, dataset);
+    if (st == SF_OK) st = sf_cli_recipe(s->recipe, recipe);
+    if (st == SF_OK && groups) st = sf_cli_absolute(s->groups, groups);
+    SF_TRY(sf_comm_agree(sf_comm_world(), st));
     s->seed = (uint64_t)seed;
     s->mirror = !no_mirroring;
     s->exact = strcmp(conv, "exact") == 0;

@@ -112,22 +112,26 @@ static sf_status add_file(sf_case **cases, int *count, const char *dir, const ch
 static sf_status collect(sf_case **cases, int *count, const char *dir, const char *ending)
 {
     char **names = NULL;
+    const char *first = NULL;
     size_t n = 0;
-    int hidden = 0;
+    int hidden = 0, foreign = 0;
     sf_status st = SF_OK;
     SF_TRY(sf_path_list(&names, &n, dir));
     for (size_t i = 0; i < n; i++) {
-        if (!ends_with(names[i], ending)) continue;
         if (names[i][0] == '.') {
-            hidden++;
+            hidden += ends_with(names[i], ending);
             continue;
         }
         const size_t length = case_length(names[i], ending);
-        SF_CHECK_GOTO(done, st, length > 0, SF_EDATA,
-                      "%s/%s: not named CASE_dddd%s (dddd = channel); rename or remove it", dir,
-                      names[i], ending);
+        if (length == 0) {
+            if (foreign++ == 0) first = names[i];
+            continue;
+        }
         SF_GOTO(done, st, add_file(cases, count, dir, names[i], length));
     }
+    if (foreign)
+        sf_log(SF_LOG_WARN, "dataset", "ignored files not named CASE_dddd%s=%d first=%s folder=%s",
+               ending, foreign, first, dir);
     if (hidden) sf_log(SF_LOG_WARN, "dataset", "ignored hidden files=%d folder=%s", hidden, dir);
 done:
     sf_path_free_list(&names, n);
@@ -199,6 +203,7 @@ fail:
 static void warn_extra_labels(const sf_case *cases, int count, const char *dir, const char *ending)
 {
     char **names = NULL;
+    const char *first = NULL;
     size_t n = 0;
     int extra = 0;
     if (sf_path_list(&names, &n, dir) != SF_OK) return;
@@ -206,9 +211,12 @@ static void warn_extra_labels(const sf_case *cases, int count, const char *dir, 
         if (names[i][0] == '.' || !ends_with(names[i], ending)) continue;
         names[i][strlen(names[i]) - strlen(ending)] = '\0';
         const sf_case key = { .id = names[i] };
-        if (!bsearch(&key, cases, (size_t)count, sizeof *cases, by_id)) extra++;
+        if (bsearch(&key, cases, (size_t)count, sizeof *cases, by_id)) continue;
+        if (extra++ == 0) first = names[i];
     }
-    if (extra) sf_log(SF_LOG_WARN, "dataset", "labels without images=%d folder=%s", extra, dir);
+    if (extra)
+        sf_log(SF_LOG_WARN, "dataset", "labels without images=%d first=%s folder=%s", extra, first,
+               dir);
     sf_path_free_list(&names, n);
 }
 

@@ -59,7 +59,8 @@ sf_status sf_dataset_from_json(sf_dataset **out, const char *json_path);
 void sf_dataset_destroy(sf_dataset **d);
 
 /** Cases in a folder of images (predict -i): groups CASE_dddd.ending, sorted by id, without labels.
- *  SF_EDATA: no case, a name of another form, a missing channel. Free with sf_cases_free. */
+ *  Files of other names are left alone; one warning names the first and their number.
+ *  SF_EDATA: no case, a missing channel. Free with sf_cases_free. */
 sf_status sf_cases_find(sf_case **out, int *count, const char *dir, const char *file_ending,
                         int n_channels);
 void sf_cases_free(sf_case **cases, int count);

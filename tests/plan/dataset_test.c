@@ -146,10 +146,36 @@ static void missing_files(void **state)
     (void)state;
     tst_ok(sf_path_remove(at("labelsTr/case_1.nii.gz")));
     refused(SF_EDATA, "labelsTr/case_1.nii.gz");
-    tst_ok(sf_path_write(at("imagesTr/thumb.nii.gz"), "x", 1));
-    refused(SF_EDATA, "thumb");
+    tst_ok(sf_path_remove(at("imagesTr/case_1_0000.nii.gz")));
+    refused(SF_EDATA, "case_1_0000.nii.gz");
     tst_ok(sf_path_remove(at("dataset.json")));
     refused(SF_EDATA, "dataset.json");
+}
+
+static void keep_line(void *user, sf_log_level level, const char *line)
+{
+    if (level == SF_LOG_WARN) strncat(user, line, 1000 - strlen(user));
+}
+
+/** Notes and previews beside the images do not stop anybody: one warning. */
+static void foreign_files(void **state)
+{
+    sf_dataset *d = NULL;
+    char text[1024] = "";
+    const char *first;
+    (void)state;
+    tst_ok(sf_path_write(at("imagesTr/notes.txt"), "x", 1));
+    tst_ok(sf_path_write(at("imagesTr/thumb.nii.gz"), "x", 1));
+    tst_ok(sf_path_write(at("imagesTr/case_1_00.nii.gz"), "x", 1));
+    sf_log_set_sink(keep_line, text);
+    tst_ok(sf_dataset_load(&d, root));
+    sf_log_set_sink(NULL, NULL);
+    assert_int_equal(d->n_train, 3);
+    first = strstr(text, "first=case_1_00.nii.gz");
+    assert_non_null(first);
+    assert_null(strstr(first + 1, "first="));
+    assert_non_null(strstr(text, "=3 first="));
+    sf_dataset_destroy(&d);
 }
 
 static void explicit_list(void **state)
@@ -331,6 +357,7 @@ int main(void)
         cmocka_unit_test_setup(wrong_number, fresh),
         cmocka_unit_test_setup(missing_channel, fresh),
         cmocka_unit_test_setup(missing_files, fresh),
+        cmocka_unit_test_setup(foreign_files, fresh),
         cmocka_unit_test_setup(explicit_list, fresh),
         cmocka_unit_test_setup(voxel_problems, fresh),
         cmocka_unit_test_setup(no_foreground, fresh),
