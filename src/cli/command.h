@@ -11,7 +11,7 @@ typedef sf_status sf_command_fn(int argc, char **argv);
 
 sf_command_fn sf_cmd_verify, sf_cmd_fingerprint, sf_cmd_plan, sf_cmd_preprocess, sf_cmd_train,
     sf_cmd_predict, sf_cmd_evaluate, sf_cmd_select, sf_cmd_run, sf_cmd_phantom, sf_cmd_info,
-    sf_cmd_bench;
+    sf_cmd_bench, sf_cmd_ensemble, sf_cmd_determine, sf_cmd_postprocess, sf_cmd_accumulate;
 
 /** Parse; on --help print it and set *done. */
 sf_status sf_cli_parse(const sf_arg_table *t, int argc, char **argv, bool *done);
@@ -19,6 +19,9 @@ sf_status sf_cli_parse(const sf_arg_table *t, int argc, char **argv, bool *done)
 sf_status sf_cli_absolute(char out[SF_PATH_MAX], const char *path);
 /** "paper", "nnunetv2", or the absolute form of a file. */
 sf_status sf_cli_recipe(char out[SF_PATH_MAX], const char *name);
+/** "0,2" -> fold numbers; NULL or "all" -> *fold NULL: every fold there is. Caller frees *fold with
+ * sf_mem_free. */
+sf_status sf_cli_folds(int **fold, int *n, const char *list);
 /** SIGTERM, SIGINT, SIGUSR1 ask trainings to write a checkpoint and stop; for sf_run_options.stop.
  */
 void sf_cli_catch_signals(void);

@@ -26,6 +26,12 @@ static const struct {
     { "select", sf_cmd_select, NEEDS_MPI,
       "choose the best model or ensemble and its post-processing" },
     { "predict", sf_cmd_predict, NEEDS_MPI, "segment new images with a trained model" },
+    { "ensemble", sf_cmd_ensemble, NEEDS_MPI,
+      "average the stored probabilities of several models" },
+    { "accumulate", sf_cmd_accumulate, 0, "gather the folds' validation segmentations" },
+    { "determine-postprocessing", sf_cmd_determine, 0,
+      "measure which removals of components help" },
+    { "apply-postprocessing", sf_cmd_postprocess, 0, "treat segmentations accordingly" },
     { "evaluate", sf_cmd_evaluate, 0, "compare segmentations with references" },
     { "phantom", sf_cmd_phantom, 0, "make a small labelled dataset" },
     { "bench", sf_cmd_bench, 0, "measure this machine: a training step, the peak of a core" },
@@ -50,7 +56,7 @@ static void print_help(FILE *to)
             "usage: segfleet COMMAND [OPTIONS]       segfleet COMMAND --help\n\ncommands:\n",
             SEGFLEET_VERSION);
     for (int i = 0; i < N_COMMANDS; i++)
-        fprintf(to, "  %-12s %s\n", commands[i].name, commands[i].brief);
+        fprintf(to, "  %-24s %s\n", commands[i].name, commands[i].brief);
     fprintf(to, "\nexit codes: 0 done, 2 wrong option, 3 bad input data, 4 file error, 5 out of "
                 "memory, 6 not supported,\n"
                 "            7 internal error, 8 another rank failed, 75 stopped with work left: "

@@ -1,0 +1,245 @@
+/* Commands on folders of predictions: ensemble, determine-postprocessing, apply-postprocessing,
+ * accumulate. */
+#include "base/mem.h"
+#include "cli/command.h"
+#include "fleet/ensemble.h"
+#include "fleet/postprocess.h"
+#include <string.h>
+
+sf_status sf_cmd_ensemble(int argc, char **argv)
+{
+    sf_arg_list in = { 0 };
+    sf_ensemble_options o = { 0 };
+    const char *out = NULL, *format = "npz";
+    bool done = false;
+    int n = 0;
+    sf_arg args[] = { { .name = "input",
+                        .letter = 'i',
+                        .kind = SF_ARG_LIST,
+                        .value = &in,
+                        .meta = "DIR...",
+                        .required = true,
+                        .help = "folders written by predict --save-probabilities, or by nnU-Net" },
+                      { .name = "output",
+                        .letter = 'o',
+                        .kind = SF_ARG_STR,
+                        .value = &out,
+                        .meta = "DIR",
+                        .required = true,
+                        .help = "segmentations of the mean" },
+                      { .name = "dataset-json",
+                        .letter = 'd',
+                        .kind = SF_ARG_STR,
+                        .value = &o.dataset_json,
+                        .meta = "FILE",
+                        .help = "labels; default: dataset.json of the first folder" },
+                      { .name = "save-probabilities",
+                        .kind = SF_ARG_FLAG,
+                        .value = &o.save_probabilities,
+                        .help = "also write the mean" },
+                      { .name = "probabilities-format",
+                        .kind = SF_ARG_STR,
+                        .value = &format,
+                        .meta = "npz|h5",
+                        .help = "of the mean; default npz" },
+                      { .name = NULL } };
+    const sf_arg_table table = {
+        "ensemble", "average the stored probabilities of several models",
+        "All folders must hold the same cases, as CASE.npz (ours or nnU-Net's) or CASE.h5.", args
+    };
+    SF_TRY(sf_cli_parse(&table, argc, argv, &done));
+    if (done) return SF_OK;
+    SF_TRY(sf_probabilities_parse(&o.format, format));
+    o.dir = in.item;
+    o.n_dirs = in.count;
+    SF_TRY(sf_ensemble_folders(sf_comm_world(), &o, out, &n));
+    if (sf_comm_rank(sf_comm_world()) == 0)
+        printf("%d cases of %d folders averaged in %s\n", n, in.count, out);
+    return SF_OK;
+}
+
+/* What post-processing commands share. */
+typedef struct {
+    const char *pred, *ref, *dataset_json, *file, *out;
+} pp_words;
+
+/* Labels and file ending: as given, else beside the predictions, else in or above the references.
+ */
+static sf_status load_labels(sf_dataset **d, const pp_words *w)
+{
+    const char *const dir[] = { w->pred, w->ref, w->ref };
+    char path[SF_PATH_MAX];
+    if (w->dataset_json) return sf_dataset_from_json(d, w->dataset_json);
+    for (int i = 0; i < 3; i++) {
+        if (!dir[i]) continue;
+        SF_TRY(sf_path_join(path, dir[i], i == 2 ? "../dataset.json" : "dataset.json", NULL));
+        if (sf_path_is_file(path)) return sf_dataset_from_json(d, path);
+    }
+    return SF_FAIL(SF_EINVAL, "no dataset.json near %s: give --dataset-json", w->pred);
+}
+
+static void print_decision(const sf_postproc *pp, const sf_summary *before, const sf_summary *after)
+{
+    for (int i = 0; i < pp->n_ops; i++) printf("keep the largest component of %s\n", pp->op[i].key);
+    if (pp->n_ops == 0) printf("no removal of components helps\n");
+    printf("foreground mean Dice %.4f, post-processed %.4f\n", before->foreground_dice,
+           after->foreground_dice);
+}
+
+sf_status sf_cmd_determine(int argc, char **argv)
+{
+    pp_words w = { 0 };
+    bool done = false;
+    sf_arg args[] = { { .name = "pred",
+                        .letter = 'p',
+                        .kind = SF_ARG_STR,
+                        .value = &w.pred,
+                        .meta = "DIR",
+                        .required = true,
+                        .help = "segmentations of cross-validation" },
+                      { .name = "ref",
+                        .letter = 'r',
+                        .kind = SF_ARG_STR,
+                        .value = &w.ref,
+                        .meta = "DIR",
+                        .required = true,
+                        .help = "reference labels of the same names" },
+                      { .name = "dataset-json",
+                        .letter = 'd',
+                        .kind = SF_ARG_STR,
+                        .value = &w.dataset_json,
+                        .meta = "FILE",
+                        .help = "labels; default: dataset.json in PRED, or in or above REF" },
+                      { .name = "output",
+                        .letter = 'o',
+                        .kind = SF_ARG_STR,
+                        .value = &w.file,
+                        .meta = "FILE",
+                        .required = true,
+                        .help = "postprocessing.json to write" },
+                      { .name = NULL } };
+    const sf_arg_table table = {
+        "determine-postprocessing",
+        "measure which removals of small components help, and write them down", NULL, args
+    };
+    SF_TRY(sf_cli_parse(&table, argc, argv, &done));
+    if (done) return SF_OK;
+    sf_dataset *d = NULL;
+    sf_postproc *pp = NULL;
+    sf_summary *before = NULL, *after = NULL;
+    sf_status st;
+    SF_GOTO(end, st, load_labels(&d, &w));
+    SF_GOTO(end, st,
+            sf_postprocess_determine(&pp, &before, &after, w.pred, w.ref, d->file_ending,
+                                     &d->labels, w.file));
+    print_decision(pp, before, after);
+end:
+    sf_postproc_destroy(&pp);
+    sf_summary_destroy(&before);
+    sf_summary_destroy(&after);
+    sf_dataset_destroy(&d);
+    return st;
+}
+
+sf_status sf_cmd_postprocess(int argc, char **argv)
+{
+    pp_words w = { 0 };
+    bool done = false;
+    int n = 0;
+    sf_arg args[] = { { .name = "pred",
+                        .letter = 'p',
+                        .kind = SF_ARG_STR,
+                        .value = &w.pred,
+                        .meta = "DIR",
+                        .required = true,
+                        .help = "segmentations" },
+                      { .name = "postprocessing",
+                        .letter = 'f',
+                        .kind = SF_ARG_STR,
+                        .value = &w.file,
+                        .meta = "FILE",
+                        .required = true,
+                        .help = "postprocessing.json, ours or nnU-Net's" },
+                      { .name = "dataset-json",
+                        .letter = 'd',
+                        .kind = SF_ARG_STR,
+                        .value = &w.dataset_json,
+                        .meta = "FILE",
+                        .help = "labels; default: dataset.json in PRED" },
+                      { .name = "output",
+                        .letter = 'o',
+                        .kind = SF_ARG_STR,
+                        .value = &w.out,
+                        .meta = "DIR",
+                        .required = true,
+                        .help = "treated segmentations; another folder than PRED" },
+                      { .name = NULL } };
+    const sf_arg_table table = { "apply-postprocessing",
+                                 "treat segmentations as postprocessing.json says", NULL, args };
+    SF_TRY(sf_cli_parse(&table, argc, argv, &done));
+    if (done) return SF_OK;
+    sf_dataset *d = NULL;
+    sf_postproc *pp = NULL;
+    sf_status st;
+    SF_GOTO(end, st, load_labels(&d, &w));
+    SF_GOTO(end, st, sf_postproc_load(&pp, w.file));
+    SF_GOTO(end, st,
+            sf_postprocess_apply(&n, pp, w.pred, d->file_ending, d->labels.n_labels - 1, w.out));
+    printf("%d cases post-processed in %s\n", n, w.out);
+end:
+    sf_postproc_destroy(&pp);
+    sf_dataset_destroy(&d);
+    return st;
+}
+
+sf_status sf_cmd_accumulate(int argc, char **argv)
+{
+    const char *work = NULL, *config = NULL, *folds = NULL, *out = NULL;
+    bool done = false;
+    sf_arg args[] = { { .name = "work",
+                        .letter = 'w',
+                        .kind = SF_ARG_STR,
+                        .value = &work,
+                        .meta = "DIR",
+                        .required = true,
+                        .help = "work folder with trained folds" },
+                      { .name = "config",
+                        .letter = 'c',
+                        .kind = SF_ARG_STR,
+                        .value = &config,
+                        .meta = "NAME",
+                        .required = true,
+                        .help = "2d, 3d_fullres, ..." },
+                      { .name = "folds",
+                        .letter = 'f',
+                        .kind = SF_ARG_STR,
+                        .value = &folds,
+                        .meta = "all|LIST",
+                        .help = "default all" },
+                      { .name = "output",
+                        .letter = 'o',
+                        .kind = SF_ARG_STR,
+                        .value = &out,
+                        .meta = "DIR",
+                        .required = true,
+                        .help = "new or empty folder" },
+                      { .name = NULL } };
+    const sf_arg_table table = {
+        "accumulate", "gather the folds' validation segmentations and score them together", NULL,
+        args
+    };
+    SF_TRY(sf_cli_parse(&table, argc, argv, &done));
+    if (done) return SF_OK;
+    int *fold = NULL, n_folds = 0;
+    sf_dataset *d = NULL;
+    sf_summary *s = NULL;
+    sf_status st;
+    SF_GOTO(end, st, sf_cli_folds(&fold, &n_folds, folds));
+    SF_GOTO(end, st, sf_accumulate_folds(&s, &d, work, config, fold, n_folds, out));
+    printf("%d cases in %s, foreground mean Dice %.4f\n", s->n_cases, out, s->foreground_dice);
+end:
+    sf_summary_destroy(&s);
+    sf_dataset_destroy(&d);
+    sf_mem_free(fold);
+    return st;
+}
