@@ -282,24 +282,25 @@ void sf_augment_draw_mirror(bool axis[3], const sf_augment *a, const sf_sample_k
     }
 }
 
-static void cut_all(int channels, const float *data, const int16_t *seg, const sf_box *box,
-                    float *out_data, int16_t *out_seg)
+static void cut_all(int channels, const sf_sample_source *src, const sf_box *box,
+                    const sf_sample_patch *out)
 {
     const int64_t voxels = box->image[0] * box->image[1] * box->image[2];
     const int64_t count = box->size[0] * box->size[1] * box->size[2];
-    for (int c = 0; c < channels; c++) sf_cut_image(out_data + c * count, data + c * voxels, box);
-    sf_cut_labels(out_seg, seg, box);
+    for (int c = 0; c < channels; c++)
+        sf_cut_image(out->data + c * count, src->data + c * voxels, box);
+    sf_cut_labels(out->seg, src->seg, box);
+    if (src->previous != NULL) sf_cut_labels(out->previous, src->previous, box);
 }
 
 /* Cut, rotate, scale: the box of size setup.initial at `start` becomes the patch. */
-static sf_status spatial(const sf_augment *a, const sf_sample_key *key, const float *data,
-                         const int16_t *seg, const int64_t image[3], const int64_t start[3],
-                         float *out_data, int16_t *out_seg, sf_workspace *ws)
+static sf_status spatial(const sf_augment *a, const sf_sample_key *key, const sf_sample_source *src,
+                         const int64_t start[3], const sf_sample_patch *out, sf_workspace *ws)
 {
     sf_spatial_draw draw;
     sf_augment_draw_spatial(&draw, a, key);
     sf_box box;
-    memcpy(box.image, image, sizeof box.image);
+    memcpy(box.image, src->shape, sizeof box.image);
     memcpy(box.lo, start, sizeof box.lo);
     memcpy(box.size, a->setup.initial, sizeof box.size);
     if (!a->enabled || (!draw.rotate && !draw.scale)) {
@@ -307,18 +308,21 @@ static sf_status spatial(const sf_augment *a, const sf_sample_key *key, const fl
         sf_spatial_crop_start(crop, a->formulas, a->setup.initial, a->patch);
         for (int i = 0; i < 3; i++) box.lo[i] += crop[i];
         memcpy(box.size, a->patch, sizeof box.size);
-        cut_all(a->channels, data, seg, &box, out_data, out_seg);
+        cut_all(a->channels, src, &box, out);
         return SF_OK;
     }
-    const int64_t voxels = image[0] * image[1] * image[2];
+    const int64_t voxels = src->shape[0] * src->shape[1] * src->shape[2];
     const int64_t count = a->patch[0] * a->patch[1] * a->patch[2];
+    const sf_label_rule rule = a->spatial.labels;
     sf_affine map;
     sf_spatial_affine(&map, &draw, a->setup.planar, a->formulas, a->setup.initial, a->patch);
     for (int c = 0; c < a->channels; c++) {
-        SF_TRY(sf_spatial_image(out_data + c * count, a->patch, data + c * voxels, &box, &map,
+        SF_TRY(sf_spatial_image(out->data + c * count, a->patch, src->data + c * voxels, &box, &map,
                                 a->spatial.image, ws));
     }
-    return sf_spatial_labels(out_seg, a->patch, seg, &box, &map, a->spatial.labels, ws);
+    if (src->previous != NULL)
+        SF_TRY(sf_spatial_labels(out->previous, a->patch, src->previous, &box, &map, rule, ws));
+    return sf_spatial_labels(out->seg, a->patch, src->seg, &box, &map, rule, ws);
 }
 
 static sf_status apply_row(const sf_augment *a, sf_augment_row row, const sf_sample_key *key,
@@ -352,34 +356,40 @@ static sf_status intensity(const sf_augment *a, const sf_sample_key *key, float 
     return SF_OK;
 }
 
-sf_status sf_augment_sample(const sf_augment *a, const sf_sample_key *key, const float *data,
-                            const int16_t *seg, const int64_t image[3], const int64_t start[3],
-                            float *out_data, int16_t *out_seg, sf_workspace *ws)
+static void finish_labels(const sf_sample_source *src, const sf_sample_patch *out, int64_t count)
+{
+    sf_remove_label(out->seg, count);
+    if (src->previous != NULL) sf_remove_label(out->previous, count);
+}
+
+sf_status sf_augment_sample(const sf_augment *a, const sf_sample_key *key,
+                            const sf_sample_source *src, const int64_t start[3],
+                            const sf_sample_patch *out, sf_workspace *ws)
 {
     const int64_t count = a->patch[0] * a->patch[1] * a->patch[2];
-    SF_TRY(spatial(a, key, data, seg, image, start, out_data, out_seg, ws));
+    SF_TRY(spatial(a, key, src, start, out, ws));
     if (a->enabled) {
         bool axis[3];
-        SF_TRY(intensity(a, key, out_data, ws));
+        SF_TRY(intensity(a, key, out->data, ws));
         sf_augment_draw_mirror(axis, a, key);
-        for (int c = 0; c < a->channels; c++) sf_mirror_f32(out_data + c * count, a->patch, axis);
-        sf_mirror_i16(out_seg, a->patch, axis);
+        for (int c = 0; c < a->channels; c++) sf_mirror_f32(out->data + c * count, a->patch, axis);
+        sf_mirror_i16(out->seg, a->patch, axis);
+        if (src->previous != NULL) sf_mirror_i16(out->previous, a->patch, axis);
         for (int c = 0; c < a->channels; c++) {
-            if (a->use_mask[c]) sf_mask_outside(out_data + c * count, out_seg, count);
+            if (a->use_mask[c]) sf_mask_outside(out->data + c * count, out->seg, count);
         }
     }
-    sf_remove_label(out_seg, count);
+    finish_labels(src, out, count);
     return SF_OK;
 }
 
-void sf_plain_sample(int channels, const float *data, const int16_t *seg, const int64_t image[3],
-                     const int64_t start[3], const int64_t patch[3], float *out_data,
-                     int16_t *out_seg)
+void sf_plain_sample(int channels, const sf_sample_source *src, const int64_t start[3],
+                     const int64_t patch[3], const sf_sample_patch *out)
 {
     sf_box box;
-    memcpy(box.image, image, sizeof box.image);
+    memcpy(box.image, src->shape, sizeof box.image);
     memcpy(box.lo, start, sizeof box.lo);
     memcpy(box.size, patch, sizeof box.size);
-    cut_all(channels, data, seg, &box, out_data, out_seg);
-    sf_remove_label(out_seg, patch[0] * patch[1] * patch[2]);
+    cut_all(channels, src, &box, out);
+    finish_labels(src, out, patch[0] * patch[1] * patch[2]);
 }

@@ -88,17 +88,30 @@ void sf_augment_draw_row(sf_row_draw *out, const sf_augment *a, sf_augment_row r
                          const sf_sample_key *key);
 void sf_augment_draw_mirror(bool axis[3], const sf_augment *a, const sf_sample_key *key);
 
-/** Everything above for one sample.
- *  @param data, seg  the case: [channels][image] and [image], borrowed
- *  @param image      its size;  @param start  lower corner of the box of size setup.initial
- *  @param[out] out_data, out_seg  [channels][patch], [patch]
- *  @param ws         workspace of the calling thread */
-sf_status sf_augment_sample(const sf_augment *a, const sf_sample_key *key, const float *data,
-                            const int16_t *seg, const int64_t image[3], const int64_t start[3],
-                            float *out_data, int16_t *out_seg, sf_workspace *ws);
+/** A case that samples are cut from; borrowed. */
+typedef struct {
+    const float *data;       /* [channels][shape] */
+    const int16_t *seg;      /* [shape] */
+    const int16_t *previous; /* [shape], labels of a cascade's first stage; NULL: none */
+    int64_t shape[3];
+} sf_sample_source;
+
+/** Where a sample goes; the caller's. */
+typedef struct {
+    float *data;       /* [channels][patch] */
+    int16_t *seg;      /* [patch] */
+    int16_t *previous; /* [patch]; not touched without previous labels in the source */
+} sf_sample_patch;
+
+/** Everything above for one sample. The previous stage's labels are a second segmentation channel:
+ *  the spatial transform and mirroring move them along, -1 becomes 0.
+ *  @param start  lower corner of the box of size setup.initial
+ *  @param ws     workspace of the calling thread; SF_WS_PREVIOUS is not used */
+sf_status sf_augment_sample(const sf_augment *a, const sf_sample_key *key,
+                            const sf_sample_source *src, const int64_t start[3],
+                            const sf_sample_patch *out, sf_workspace *ws);
 /** Validation: cut the patch at `start`, pad, label -1 -> 0; nothing else. */
-void sf_plain_sample(int channels, const float *data, const int16_t *seg, const int64_t image[3],
-                     const int64_t start[3], const int64_t patch[3], float *out_data,
-                     int16_t *out_seg);
+void sf_plain_sample(int channels, const sf_sample_source *src, const int64_t start[3],
+                     const int64_t patch[3], const sf_sample_patch *out);
 
 #endif

@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "batch/augment.h"
+#include "batch/cascade.h"
 #include "batch/sampler.h"
 #include <pthread.h>
 #include <stdio.h>
@@ -19,10 +20,14 @@ struct sf_loader {
     sf_loader_options opt;
     sf_case_view *view;  /* [n_ids], borrowed pointers into the map */
     sf_augment *augment; /* NULL in validation */
+    sf_cascade cascade;  /* rows 13 and 14, when there are previous labels and augmentation */
+    bool disturb;
+    int *label;               /* [classes]: labels 1.. that become channels */
+    const int16_t **previous; /* [n_ids], own copy of the pointers; NULL: no cascade */
     char scope[300];
-    int64_t loaded[3]; /* size of the box that is cut: the enlarged patch, or the patch */
-    int channels;
-    int64_t voxels; /* of the patch */
+    int64_t loaded[3];     /* size of the box that is cut: the enlarged patch, or the patch */
+    int channels, classes; /* of the image; of the previous stage */
+    int64_t voxels;        /* of the patch */
 
     sf_workspace caller; /* for threads = 0 and sf_loader_sample */
     ring_slot *slot;
@@ -50,6 +55,19 @@ static int64_t batch_iteration(const sf_loader *l, int64_t b)
     return (l->iteration + b) % l->iterations;
 }
 
+static int64_t total_channels(const sf_loader *l) { return l->channels + l->classes; }
+
+/* Rows 12 to 14: the previous stage's labels of a patch become channels behind the image. */
+static sf_status append_previous(const sf_loader *l, const sf_sample_key *key,
+                                 const sf_sample_patch *patch, sf_workspace *ws)
+{
+    if (l->classes == 0) return SF_OK;
+    float *one_hot = patch->data + l->channels * l->voxels;
+    sf_one_hot(one_hot, patch->previous, l->voxels, l->label, l->classes);
+    if (!l->disturb) return SF_OK;
+    return sf_cascade_disturb(&l->cascade, key, one_hot, l->classes, l->opt.cfg->patch, ws);
+}
+
 /* Draw the case and the box, then cut and augment: a function of the key alone. */
 static sf_status make_sample(const sf_loader *l, const sf_sample_key *key, float *data,
                              int16_t *seg, int *case_index, sf_workspace *ws)
@@ -71,12 +89,20 @@ static sf_status make_sample(const sf_loader *l, const sf_sample_key *key, float
     int64_t start[3];
     sf_box_draw(start, &rng, forced, v->loc, o->labels->n_eval, o->labels->ignore >= 0,
                 v->props.shape, l->loaded, o->cfg->patch);
-    if (l->augment != NULL) {
-        return sf_augment_sample(l->augment, key, v->data, v->seg, v->props.shape, start, data, seg,
-                                 ws);
+    sf_sample_source src = { .data = v->data, .seg = v->seg };
+    sf_sample_patch patch = { .data = data, .seg = seg };
+    memcpy(src.shape, v->props.shape, sizeof src.shape);
+    if (l->previous != NULL) {
+        src.previous = l->previous[*case_index];
+        SF_TRY(sf_workspace_get(ws, SF_WS_PREVIOUS, (size_t)l->voxels, sizeof *patch.previous,
+                                &patch.previous));
     }
-    sf_plain_sample(l->channels, v->data, v->seg, v->props.shape, start, o->cfg->patch, data, seg);
-    return SF_OK;
+    if (l->augment != NULL) {
+        SF_TRY(sf_augment_sample(l->augment, key, &src, start, &patch, ws));
+    } else {
+        sf_plain_sample(l->channels, &src, start, o->cfg->patch, &patch);
+    }
+    return append_previous(l, key, &patch, ws);
 }
 
 static sf_sample_key sample_key(const sf_loader *l, int64_t epoch, int64_t iteration,
@@ -96,7 +122,7 @@ static sf_status fill_sample(const sf_loader *l, int64_t b, int64_t s, sf_worksp
     sf_batch *batch = &l->slot[b % l->slots].batch;
     const sf_sample_key key =
         sample_key(l, batch_epoch(l, b), batch_iteration(l, b), l->opt.first + s);
-    return make_sample(l, &key, batch->data + s * l->channels * l->voxels,
+    return make_sample(l, &key, batch->data + s * total_channels(l) * l->voxels,
                        batch->seg + s * l->voxels, &batch->case_index[s], ws);
 }
 
@@ -188,7 +214,7 @@ static sf_status make_ring(sf_loader *l)
     const size_t samples = (size_t)l->opt.count, voxels = (size_t)l->voxels;
     for (int i = 0; i < l->slots; i++) {
         sf_batch *b = &l->slot[i].batch;
-        SF_TRY(sf_mem_alloc(&b->data, samples * voxels, (size_t)l->channels * sizeof *b->data,
+        SF_TRY(sf_mem_alloc(&b->data, samples * voxels, (size_t)total_channels(l) * sizeof *b->data,
                             SF_MEM_BATCH));
         SF_TRY(sf_mem_alloc(&b->seg, samples * voxels, sizeof *b->seg, SF_MEM_BATCH));
         SF_TRY(sf_mem_calloc(&b->case_index, samples, sizeof *b->case_index, SF_MEM_BATCH));
@@ -220,6 +246,26 @@ static sf_status check_options(const sf_loader_options *o)
     return SF_OK;
 }
 
+/* Labels 1.. as channels, and how training disturbs them. */
+static sf_status set_up_cascade(sf_loader *l)
+{
+    const sf_loader_options *o = &l->opt;
+    if (o->previous == NULL) return SF_OK;
+    SF_CHECK(o->labels->n_labels >= 2, SF_EINVAL, "loader: a cascade without foreground labels");
+    const int classes = o->labels->n_labels - 1;
+    SF_TRY(sf_mem_alloc(&l->label, (size_t)classes, sizeof *l->label, SF_MEM_MISC));
+    for (int k = 0; k < classes; k++) l->label[k] = k + 1;
+    SF_TRY(sf_mem_alloc(&l->previous, (size_t)o->n_ids, sizeof *l->previous, SF_MEM_MISC));
+    for (int i = 0; i < o->n_ids; i++) {
+        SF_CHECK(o->previous[i] != NULL, SF_EDATA, "case %s has no labels of the previous stage",
+                 o->ids[i]);
+        l->previous[i] = o->previous[i];
+    }
+    l->classes = classes;
+    l->disturb = l->augment != NULL && l->augment->enabled;
+    return l->disturb ? sf_cascade_parse(&l->cascade, o->recipe->augment) : SF_OK;
+}
+
 static sf_status set_up(sf_loader *l)
 {
     const sf_config *cfg = l->opt.cfg;
@@ -240,6 +286,7 @@ static sf_status set_up(sf_loader *l)
     sf_work_scope(scope, &l->opt.key);
     snprintf(l->scope, sizeof l->scope, "%s/%s", scope,
              l->opt.training ? "training" : "validation");
+    SF_TRY(set_up_cascade(l));
     SF_TRY(make_ring(l));
     return start_workers(l);
 }
@@ -289,7 +336,7 @@ sf_status sf_loader_seek(sf_loader *l, int64_t epoch, int64_t iteration, int64_t
 /* Bytes of one batch, for the profile. */
 static double batch_bytes(const sf_loader *l)
 {
-    return (double)l->opt.count * (double)l->voxels * (4.0 * l->channels + 2.0);
+    return (double)l->opt.count * (double)l->voxels * (4.0 * (double)total_channels(l) + 2.0);
 }
 
 static sf_status next_here(sf_loader *l, int64_t b, sf_prof *prof)
@@ -355,6 +402,8 @@ void sf_loader_destroy(sf_loader **loader)
     sf_mem_free(l->slot);
     sf_mem_free(l->thread);
     sf_mem_free(l->view);
+    sf_mem_free(l->label);
+    sf_mem_free(l->previous);
     sf_workspace_clear(&l->caller);
     sf_augment_destroy(&l->augment);
     sf_mem_free(l);

@@ -19,6 +19,10 @@ typedef struct {
     const sf_config *cfg;
     const sf_recipe *recipe;
     const sf_labels *labels;
+    /* [n_ids] labels of the previous stage on each case's grid, borrowed for the loader's life;
+     * NULL: no cascade. Then one channel per label 1..labels->n_labels-1 follows the image's:
+     * one-hot, in training disturbed as cascade.h says. */
+    const int16_t *const *previous;
     sf_task_key key;
     int64_t batch;        /* samples of the whole group's batch */
     int64_t first, count; /* this rank's global sample range */
@@ -30,7 +34,7 @@ typedef struct {
 
 typedef struct {
     int64_t epoch, iteration, count;
-    float *data;     /* [count][channels][patch] plain */
+    float *data;     /* [count][channels][patch] plain; channels: image, then previous labels */
     int16_t *seg;    /* [count][patch]; -1 already 0 */
     int *case_index; /* [count], into ids */
 } sf_batch;

@@ -13,7 +13,8 @@ typedef enum {
     SF_WS_LINES,    /* lines of one axis, transposed for the spline recursion */
     SF_WS_VOLUME_A, /* intermediate volumes of the separable operators */
     SF_WS_VOLUME_B,
-    SF_WS_DRAW, /* drawn values of one transform */
+    SF_WS_DRAW,     /* drawn values of one transform */
+    SF_WS_PREVIOUS, /* the previous stage's labels of a patch, until they become channels */
     SF_WS_COUNT
 } sf_ws_slot;
 

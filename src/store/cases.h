@@ -33,8 +33,8 @@ void sf_locations_free(sf_locations *l);
 typedef struct {
     char *id; /* 1..255 bytes, no '/', not "." */
     sf_case_props props;
-    int channels;
-    float *data;  /* [channels][shape] */
+    int channels; /* 0: labels alone (a cascade's previous stage) */
+    float *data;  /* [channels][shape]; NULL without channels */
     int16_t *seg; /* [shape], -1 outside the mask; NULL without label */
     sf_locations loc;
 } sf_prepared;

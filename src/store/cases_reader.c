@@ -144,7 +144,7 @@ static sf_status read_props(entry *e, int64_t *has_seg, hid_t group)
     SF_TRY(sf_h5_get_i64(p->shape, 3, group, "shape"));
     SF_TRY(sf_h5_get_i64(&channels, 1, group, "channels"));
     SF_TRY(sf_h5_get_i64(has_seg, 1, group, "has_seg"));
-    SF_CHECK(channels >= 1 && channels <= SF_CASE_MAX_CHANNELS, SF_EDATA,
+    SF_CHECK(channels >= (*has_seg ? 0 : 1) && channels <= SF_CASE_MAX_CHANNELS, SF_EDATA,
              "case '%s' has %lld channels", e->id, (long long)channels);
     for (int k = 0; k < 3; k++)
         SF_CHECK(p->shape[k] >= 1 && p->shape[k] <= INT32_MAX, SF_EDATA,
@@ -164,7 +164,7 @@ static sf_status read_case(sf_cases *c, entry *e, hid_t cases, int64_t i)
     H5_TRY(done, st, group, H5Gopen2(cases, id, H5P_DEFAULT));
     SF_GOTO(done, st, read_props(e, &has_seg, group));
     const int64_t *s = e->props.shape, image[4] = { e->channels, s[0], s[1], s[2] };
-    SF_GOTO(done, st, map_array(c, e, group, SF_CASE_DATA, 4, image));
+    if (e->channels > 0) SF_GOTO(done, st, map_array(c, e, group, SF_CASE_DATA, 4, image));
     if (has_seg) SF_GOTO(done, st, map_array(c, e, group, SF_CASE_SEG, 3, s));
     SF_GOTO(done, st, read_locations(c, e, group));
 done:

@@ -189,8 +189,9 @@ static sf_status check_case(const sf_prepared *p)
                  strcmp(p->id, ".") != 0,
              SF_EINVAL, "'%.40s' cannot be a case name here: 1 to %d characters without '/'",
              p->id ? p->id : "", SF_CASE_ID_MAX - 1);
-    SF_CHECK(voxels(p->props.shape) > 0 && p->data && p->channels >= 1 &&
-                 p->channels <= SF_CASE_MAX_CHANNELS,
+    SF_CHECK(voxels(p->props.shape) > 0 && p->channels >= 0 &&
+                 p->channels <= SF_CASE_MAX_CHANNELS &&
+                 (p->channels > 0 ? p->data : (void *)p->seg),
              SF_EINVAL, "case '%s' has no voxels or an impossible shape", p->id);
     SF_CHECK(p->loc.n_entries >= 0 && p->loc.n_entries <= SF_CASE_MAX_ENTRIES, SF_EINVAL,
              "case '%s' has class locations of %d classes", p->id, p->loc.n_entries);
@@ -246,7 +247,8 @@ static sf_status describe(char **bytes, size_t *size, int32_t (**rows)[3], const
     d->n_entries = p->loc.n_entries;
     if (counts > 0) memcpy(*bytes + sizeof *d, p->loc.count, counts);
     SF_TRY(join_rows(rows, &d->rows, &p->loc));
-    hash_array(d, SF_CASE_DATA, p->data, n * (size_t)p->channels * sizeof *p->data);
+    if (p->channels > 0)
+        hash_array(d, SF_CASE_DATA, p->data, n * (size_t)p->channels * sizeof *p->data);
     if (p->seg) hash_array(d, SF_CASE_SEG, p->seg, n * sizeof *p->seg);
     d->crc[SF_CASE_LOC] = sf_crc32(*rows, (size_t)d->rows * sizeof **rows);
     *size = sizeof *d + counts;
@@ -312,7 +314,7 @@ static sf_status create_case(sf_cases_writer *w, open_case *o, const description
     memcpy(w->id[w->n++], d->id, SF_CASE_ID_MAX);
     SF_GOTO(done, st, make_group(&group, w->cases, d->id));
     SF_GOTO(done, st, put_case_attributes(group, d, counts));
-    SF_GOTO(done, st, make_array(o, group, d, SF_CASE_DATA));
+    if (d->channels > 0) SF_GOTO(done, st, make_array(o, group, d, SF_CASE_DATA));
     if (d->has_seg) SF_GOTO(done, st, make_array(o, group, d, SF_CASE_SEG));
     if (d->rows > 0) SF_GOTO(done, st, make_array(o, group, d, SF_CASE_LOC));
     for (int k = SF_CASE_DATA; k <= SF_CASE_SEG; k++) {

@@ -427,6 +427,118 @@ static void test_empty_share_and_early_end(void **state)
     free_world(w);
 }
 
+/* ---- cascade ---- */
+
+enum { CLASSES = 2, ALL_CHANNELS = CHANNELS + CLASSES };
+
+/* The labels themselves as those of the previous stage: what moves a patch must move both alike. */
+static void own_labels(const int16_t *previous[CASES], const world *w)
+{
+    for (int k = 0; k < CASES; k++) {
+        sf_case_view v;
+        tst_ok(sf_cases_get(w->cases, sf_cases_index(w->cases, IDS[k]), &v));
+        previous[k] = v.seg;
+    }
+}
+
+/* Previous labels as channels: 0 or 1, never two labels in one voxel.
+ * @return voxels where they differ from the labels of the patch */
+static int64_t check_one_hot(const float *one_hot, const int16_t *seg, int64_t n)
+{
+    int64_t different = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const float a = one_hot[i], b = one_hot[n + i];
+        assert_true((a == 0 || a == 1) && (b == 0 || b == 1) && a + b < 2);
+        different += (a == 1 ? 1 : b == 1 ? 2 : 0) != seg[i];
+    }
+    return different;
+}
+
+/* Ten batches with and without previous labels: image, labels and cases have the same bits.
+ * @return voxels of the one-hot channels that differ from the labels */
+static int64_t compare_with_plain(const world *w, bool training)
+{
+    const int16_t *previous[CASES];
+    own_labels(previous, w);
+    sf_loader_options o = options_of(w);
+    sf_loader *plain, *cascade;
+    const sf_batch *a, *b;
+    const int64_t n = patch_voxels(w);
+    int64_t different = 0;
+    o.training = training;
+    tst_ok(sf_loader_create(&plain, &o));
+    o.previous = previous;
+    o.threads = 2;
+    tst_ok(sf_loader_create(&cascade, &o));
+    memset(previous, 0, sizeof previous); /* only the labels are borrowed, not the list */
+    tst_ok(sf_loader_seek(plain, 1, 0, 20));
+    tst_ok(sf_loader_seek(cascade, 1, 0, 20));
+    for (int i = 0; i < 20; i++) {
+        tst_ok(sf_loader_next(plain, &a, NULL));
+        tst_ok(sf_loader_next(cascade, &b, NULL));
+        assert_memory_equal(a->seg, b->seg, (size_t)(a->count * n) * sizeof *a->seg);
+        for (int64_t s = 0; s < a->count; s++) {
+            const float *x = b->data + s * ALL_CHANNELS * n;
+            assert_int_equal(a->case_index[s], b->case_index[s]);
+            assert_memory_equal(a->data + s * CHANNELS * n, x, (size_t)(CHANNELS * n) * sizeof *x);
+            different += check_one_hot(x + CHANNELS * n, b->seg + s * n, n);
+        }
+    }
+    sf_loader_destroy(&plain);
+    sf_loader_destroy(&cascade);
+    return different;
+}
+
+static void set_probability(world *w, const char *row, double p)
+{
+    json_object_set_new(json_object_get(w->recipe->augment, row), "p", json_real(p));
+}
+
+static void check_cascade(const char *recipe)
+{
+    world *w = make_world(recipe, 3);
+    w->labels.n_labels = 1 + CLASSES;
+    assert_int_equal(compare_with_plain(w, false), 0);
+    assert_true(compare_with_plain(w, true) > 0);
+    set_probability(w, "binary_operator", 0);
+    set_probability(w, "remove_component", 0);
+    assert_int_equal(compare_with_plain(w, true), 0);
+    set_probability(w, "binary_operator", 1);
+    assert_true(compare_with_plain(w, true) > 0);
+    json_object_set_new(w->recipe->augment, "enabled", json_false());
+    assert_int_equal(compare_with_plain(w, true), 0);
+    free_world(w);
+}
+
+static void test_cascade(void **state)
+{
+    (void)state;
+    check_cascade("paper");
+    check_cascade("nnunetv2");
+}
+
+static void test_cascade_errors(void **state)
+{
+    (void)state;
+    world *w = make_world("paper", 3);
+    const int16_t *previous[CASES];
+    sf_loader_options o = options_of(w);
+    sf_loader *l;
+    own_labels(previous, w);
+    o.previous = previous;
+    w->labels.n_labels = 1;
+    assert_int_equal(sf_loader_create(&l, &o), SF_EINVAL);
+    w->labels.n_labels = 1 + CLASSES;
+    previous[2] = NULL;
+    assert_int_equal(sf_loader_create(&l, &o), SF_EDATA);
+    assert_non_null(strstr(sf_error_text(), "case_c"));
+    own_labels(previous, w);
+    json_object_del(w->recipe->augment, "remove_component");
+    assert_int_equal(sf_loader_create(&l, &o), SF_EDATA);
+    assert_non_null(strstr(sf_error_text(), "remove_component"));
+    free_world(w);
+}
+
 int main(int argc, char **argv)
 {
     if (sf_mpi_start(&argc, &argv) != SF_OK) return 1;
@@ -440,6 +552,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_worker_failure),
         cmocka_unit_test(test_empty_share_and_early_end),
+        cmocka_unit_test(test_cascade),
+        cmocka_unit_test(test_cascade_errors),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     if (sf_mem_live(SF_MEM_CATEGORIES) != 0) {

@@ -284,13 +284,42 @@ static void test_killed_writer(void **state)
     }
 }
 
+/* What a cascade's first stage hands on: labels without an image. Neither of both: refused. */
+static void test_labels_alone(void **state)
+{
+    (void)state;
+    sf_cases_writer *w;
+    sf_cases *c;
+    sf_case_view v;
+    int16_t seg[24];
+    for (int i = 0; i < 24; i++) seg[i] = (int16_t)(i % 5);
+    char id[] = "only";
+    sf_prepared p = { .id = id, .props = { .shape = { 2, 3, 4 } }, .seg = seg };
+    tst_ok(sf_cases_create(&w, sf_comm_self(), copy, NULL));
+    tst_ok(sf_cases_add_round(w, &p));
+    tst_ok(sf_cases_finish(&w, true));
+    for (int check = 0; check < 2; check++) {
+        tst_ok(sf_cases_open(&c, copy, check));
+        tst_ok(sf_cases_get(c, sf_cases_index(c, "only"), &v));
+        assert_int_equal(v.channels, 0);
+        assert_null(v.data);
+        assert_memory_equal(v.seg, seg, sizeof seg);
+        sf_cases_close(&c);
+    }
+    p.seg = NULL;
+    tst_ok(sf_cases_create(&w, sf_comm_self(), copy, NULL));
+    assert_int_equal(sf_cases_add_round(w, &p), SF_EINVAL);
+    assert_int_not_equal(sf_cases_finish(&w, false), SF_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_layout),
-        cmocka_unit_test(test_flips),      cmocka_unit_test(test_cuts),
-        cmocka_unit_test(test_foreign),    cmocka_unit_test(test_contradictions),
-        cmocka_unit_test(test_refused),    cmocka_unit_test(test_killed_writer),
+        cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_layout),
+        cmocka_unit_test(test_flips),        cmocka_unit_test(test_cuts),
+        cmocka_unit_test(test_foreign),      cmocka_unit_test(test_contradictions),
+        cmocka_unit_test(test_refused),      cmocka_unit_test(test_killed_writer),
+        cmocka_unit_test(test_labels_alone),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }
