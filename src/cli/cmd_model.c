@@ -155,9 +155,10 @@ sf_status sf_cmd_select(int argc, char **argv)
 
 typedef struct {
     const char *model, *in, *out, *folds, *checkpoint;
+    const char *probabilities_format;
     double step;
-    int64_t threads;
-    bool no_mirroring, save_probabilities;
+    int64_t threads, num_parts, part_id;
+    bool no_mirroring, save_probabilities, keep;
 } predict_words;
 
 sf_status sf_cli_folds(int **fold, int *n, const char *list)
@@ -182,13 +183,27 @@ static sf_status find_input(sf_dataset **d, sf_case **cases, int *n_cases, const
     return sf_cases_find(cases, n_cases, w->in, (*d)->file_ending, (*d)->n_channels);
 }
 
+/* cases[part_id::num_parts], as nnU-Net divides them. Moves them to the front. */
+static int keep_part(sf_case *cases, int n, const predict_words *w)
+{
+    int kept = 0;
+    for (int64_t i = w->part_id; i < n; i += w->num_parts) {
+        const sf_case mine = cases[i];
+        cases[i] = cases[kept];
+        cases[kept++] = mine;
+    }
+    return kept;
+}
+
 static sf_status predict(const predict_words *w)
 {
     sf_comm *world = sf_comm_world();
     sf_dataset *d = NULL;
     sf_case *cases = NULL;
-    int n_cases = 0, *fold = NULL, n_folds = 0, threads = 1;
-    sf_status st = find_input(&d, &cases, &n_cases, w);
+    sf_probabilities_format format = SF_PROBABILITIES_NPZ;
+    int n_cases = 0, n_mine = 0, *fold = NULL, n_folds = 0, threads = 1;
+    sf_status st = sf_probabilities_parse(&format, w->probabilities_format);
+    if (st == SF_OK) st = find_input(&d, &cases, &n_cases, w);
     if (st == SF_OK) st = sf_cli_folds(&fold, &n_folds, w->folds);
     SF_GOTO(end, st, sf_comm_agree(world, st));
     SF_GOTO(end, st, sf_threads_decide(&threads, world, (int)w->threads));
@@ -200,9 +215,15 @@ static sf_status predict(const predict_words *w)
                                  .step = w->step,
                                  .mirror = !w->no_mirroring,
                                  .threads = threads,
-                                 .save_probabilities = w->save_probabilities };
-    SF_GOTO(end, st, sf_apply_cases(world, &o, cases, n_cases, w->out));
-    if (sf_comm_rank(world) == 0) printf("%d cases segmented in %s\n", n_cases, w->out);
+                                 .save_probabilities = w->save_probabilities,
+                                 .probabilities_format = format,
+                                 .keep_existing = w->keep,
+                                 .shared_folder = w->num_parts > 1 };
+    n_mine = keep_part(cases, n_cases, w);
+    SF_GOTO(end, st, sf_apply_cases(world, &o, cases, n_mine, w->out));
+    if (sf_comm_rank(world) == 0) st = sf_apply_describe(&o, w->out);
+    SF_GOTO(end, st, sf_comm_agree(world, st));
+    if (sf_comm_rank(world) == 0) printf("%d cases segmented in %s\n", n_mine, w->out);
 end:
     sf_mem_free(fold);
     sf_cases_free(&cases, n_cases);
@@ -212,7 +233,9 @@ end:
 
 sf_status sf_cmd_predict(int argc, char **argv)
 {
-    predict_words w = { .checkpoint = "checkpoint_final" };
+    predict_words w = { .checkpoint = "checkpoint_final",
+                        .probabilities_format = "npz",
+                        .num_parts = 1 };
     bool done = false;
     sf_arg args[] = { { .name = "model",
                         .letter = 'm',
@@ -265,7 +288,26 @@ sf_status sf_cmd_predict(int argc, char **argv)
                       { .name = "save-probabilities",
                         .kind = SF_ARG_FLAG,
                         .value = &w.save_probabilities,
-                        .help = "also write CASE.h5" },
+                        .help = "also write CASE.npz (nnU-Net's form) and CASE.json" },
+                      { .name = "probabilities-format",
+                        .kind = SF_ARG_STR,
+                        .value = &w.probabilities_format,
+                        .meta = "npz|h5",
+                        .help = "default npz; h5 = CASE.h5, faster and checksummed" },
+                      { .name = "continue",
+                        .kind = SF_ARG_FLAG,
+                        .value = &w.keep,
+                        .help = "keep finished cases; default: predict all anew" },
+                      { .name = "num-parts",
+                        .kind = SF_ARG_INT,
+                        .value = &w.num_parts,
+                        .meta = "N",
+                        .help = "the input is divided among N calls; default 1" },
+                      { .name = "part-id",
+                        .kind = SF_ARG_INT,
+                        .value = &w.part_id,
+                        .meta = "I",
+                        .help = "this call takes cases I, I+N, I+2N, ...; default 0" },
                       { .name = NULL } };
     const sf_arg_table table = {
         "predict", "segment new images with a trained model; cases are spread over the ranks", NULL,
@@ -275,6 +317,9 @@ sf_status sf_cmd_predict(int argc, char **argv)
     if (done) return SF_OK;
     SF_CHECK(w.step >= 0 && w.step <= 1 && w.threads >= 0, SF_EINVAL,
              "--step must be above 0 and at most 1, --threads not negative");
+    SF_CHECK(w.num_parts >= 1 && w.part_id >= 0 && w.part_id < w.num_parts, SF_EINVAL,
+             "--part-id must be 0..%lld (--num-parts %lld)", (long long)w.num_parts - 1,
+             (long long)w.num_parts);
     return predict(&w);
 }
 

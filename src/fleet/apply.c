@@ -3,6 +3,8 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "evaluate/select.h"
+#include "fleet/folders.h"
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct {
@@ -151,4 +153,43 @@ sf_status sf_apply_cases(sf_comm *world, const sf_apply_options *o, const sf_cas
     }
     close_models(&a);
     return sf_comm_agree(world, st);
+}
+
+static json_t *folds_json(const sf_apply_options *o)
+{
+    json_t *list = o->folds ? json_array() : json_string("all");
+    for (int i = 0; o->folds && i < o->n_folds; i++) {
+        const bool all = o->folds[i] == SF_FOLD_ALL;
+        json_array_append_new(list, all ? json_string("all") : json_integer(o->folds[i]));
+    }
+    return list;
+}
+
+static sf_status save_arguments(const sf_apply_options *o, const char *path)
+{
+    char plans_path[SF_PATH_MAX];
+    sf_plans *plans = NULL;
+    SF_TRY(sf_path_join(plans_path, o->model[0], "plans.json", NULL));
+    SF_TRY(sf_plans_load(&plans, plans_path));
+    char *real = realpath(o->model[0], NULL);
+    const sf_recipe_infer *r = &plans->recipe->infer;
+    json_t *j =
+        json_pack("{s:s,s:o,s:s,s:o,s:b,s:b,s:b}", "model", sf_path_base(real ? real : o->model[0]),
+                  "use_folds", folds_json(o), "checkpoint_name", o->checkpoint, "tile_step_size",
+                  sf_json_real(o->step > 0 ? o->step : r->step), "use_gaussian", 1, "use_mirroring",
+                  o->mirror && r->mirror, "save_probabilities", o->save_probabilities);
+    const sf_status st = j ? sf_json_save(j, path, 4, false) : SF_FAIL(SF_ENOMEM, "out of memory");
+    json_decref(j);
+    free(real);
+    sf_plans_destroy(&plans);
+    return st;
+}
+
+sf_status sf_apply_describe(const sf_apply_options *o, const char *out_dir)
+{
+    char path[SF_PATH_MAX];
+    SF_TRY(sf_path_make_dirs(out_dir));
+    SF_TRY(sf_folder_describe(out_dir, o->model[0]));
+    SF_TRY(sf_path_join(path, out_dir, "predict_from_raw_data_args.json", NULL));
+    return save_arguments(o, path);
 }

@@ -31,4 +31,9 @@ typedef struct {
 sf_status sf_apply_cases(sf_comm *world, const sf_apply_options *o, const sf_case *cases, int n,
                          const char *out_dir);
 
+/** What nnU-Net leaves in a folder of predictions: dataset.json, plans.json (of the first model)
+ * and predict_from_raw_data_args.json with the options that decide the result; no paths, no times.
+ *  Makes out_dir. Not collective. */
+sf_status sf_apply_describe(const sf_apply_options *o, const char *out_dir);
+
 #endif
