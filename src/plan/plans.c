@@ -388,3 +388,21 @@ sf_status sf_plans_config(const sf_config **out, const sf_plans *p, const char *
     }
     return SF_FAIL(SF_EINVAL, "the plans have no configuration \"%s\"; they have: %s", name, names);
 }
+
+const sf_config *sf_plans_data_owner(const sf_plans *p, const sf_config *c)
+{
+    for (int i = 0; i < p->n_configs; i++) {
+        const sf_config *o = &p->config[i];
+        /* nobody but its own trainings would read the data of a second stage */
+        if (o->previous_stage || o->dim != c->dim) continue;
+        if (strcmp(o->data_identifier, c->data_identifier) == 0 &&
+            memcmp(o->spacing, c->spacing, sizeof c->spacing) == 0)
+            return o;
+    }
+    return c;
+}
+
+int sf_plans_input_channels(const sf_plans *p, const sf_config *c, const sf_labels *l)
+{
+    return p->n_channels + (c->previous_stage ? l->n_labels - 1 : 0);
+}

@@ -79,6 +79,13 @@ sf_status sf_plans_from_json(sf_plans **out, json_t *json, const char *where);
 void sf_plans_destroy(sf_plans **p);
 /** Borrowed. SF_EINVAL lists the configurations that exist. */
 sf_status sf_plans_config(const sf_config **out, const sf_plans *p, const char *name);
+/** Whose preprocessed data `c` reads: the first configuration of the file with the same data
+ *  identifier, dimension and spacing; often c itself. The second stage of a cascade has no data of
+ *  its own. Borrowed. */
+const sf_config *sf_plans_data_owner(const sf_plans *p, const sf_config *c);
+/** Channels that the network of `c` sees: the image's, and in the second stage of a cascade one per
+ *  foreground label of the first. */
+int sf_plans_input_channels(const sf_plans *p, const sf_config *c, const sf_labels *l);
 
 /** Class name in plans of a scheme and back ("ZScoreNormalization"); false when unknown. */
 const char *sf_norm_class(sf_norm_scheme s);

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "predict/export.h"
+#include "predict/next_stage.h"
 #include "preprocess/resample.h"
 #include "tests/support/support.h"
 #include <math.h>
@@ -128,15 +129,15 @@ static void check_next_stage(const setup *s, const char *group)
     double *shape = tst_h5_attr_nums(s->f, group, "next_stage_shape", &count),
            *spacing = tst_h5_attr_nums(s->f, group, "lowres_spacing", &count);
     for (int a = 0; a < 3; a++) to[a] = (int64_t)shape[a];
-    const sf_resampling *r = &s->m->cfg->prob;
-    const int axis = sf_resample_separate_axis(r, spacing, spacing, 3.0);
-    assert_int_equal(axis >= 0, tst_h5_attr_num(s->f, group, "separate_z") != 0);
+    sf_config lowres = *s->m->cfg; /* the first stage differs in its spacing */
+    memcpy(lowres.spacing, spacing, sizeof lowres.spacing);
+    sf_case_props props = { .shape = { dims[1], dims[2], dims[3] } };
+    assert_int_equal(sf_resample_separate_axis(&lowres.prob, spacing, spacing, 3.0) >= 0,
+                     tst_h5_attr_num(s->f, group, "separate_z") != 0);
     const int64_t n = volume(to);
-    float *out = malloc((size_t)(dims[0] * n) * sizeof *out);
-    int32_t *got = malloc((size_t)n * sizeof *got);
-    tst_ok(
-        sf_resample_data(logits, dims + 1, out, to, (int)dims[0], r->order, r->order_z, axis, 2));
-    sf_labels_decide(&s->m->dataset->labels, out, true, n, got);
+    int16_t *got = malloc((size_t)n * sizeof *got);
+    tst_ok(sf_next_stage_labels(s->m->plans, &lowres, &s->m->dataset->labels, &props, logits, true,
+                                to, got, 2));
     snprintf(name, sizeof name, "%s/seg", group);
     int16_t *want = tst_h5_i16(s->f, name, &nd, dims);
     for (int64_t v = 0; v < n; v++) wrong += got[v] != want[v];
@@ -144,7 +145,6 @@ static void check_next_stage(const setup *s, const char *group)
     free(logits);
     free(shape);
     free(spacing);
-    free(out);
     free(got);
     free(want);
 }
