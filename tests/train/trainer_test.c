@@ -1,0 +1,375 @@
+/** One training on a phantom of a few small images: resumed after any stop, on any number of
+ * threads, it writes the same bits; what is finished is kept; what cannot go on says why. */
+#include "base/mem.h"
+#include "image/phantom.h"
+#include "plan/planner.h"
+#include "plan/work.h"
+#include "preprocess/pipeline.h"
+#include "store/arrays.h"
+#include "tests/support/support.h"
+#include "train/checkpoint.h"
+#include "train/trainer.h"
+#include "train/validate.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { CASES = 4, EPOCHS = 2, ITERATIONS = 3 };
+
+static sf_dataset *dataset;
+static sf_plans *plans;
+static sf_id_list train, val, all;
+static char container[SF_PATH_MAX];
+
+static int make_world(void **state)
+{
+    const sf_phantom_options po = { .cases = CASES, .flat = true, .extent = 16, .seed = 7 };
+    const sf_planner_options none = { 0 };
+    char path[SF_PATH_MAX];
+    sf_recipe *recipe = NULL;
+    sf_fingerprint *print = NULL;
+    json_t *json = NULL;
+    const sf_config *cfg;
+    static char *id[CASES];
+    (void)state;
+    tst_ok(sf_phantom_make(tst_tmp_dir(), &po));
+    tst_ok(sf_path_join(path, tst_tmp_dir(), "Dataset999_Phantom", NULL));
+    tst_ok(sf_dataset_load(&dataset, path));
+    tst_ok(sf_recipe_load(&recipe, "paper", NULL));
+    tst_ok(sf_fingerprint_compute(&print, dataset, recipe, 1));
+    tst_ok(sf_planner_run(&json, NULL, print, dataset, recipe, &none));
+    tst_ok(sf_plans_from_json(&plans, json, "plans"));
+    tst_ok(sf_plans_config(&cfg, plans, "2d"));
+    tst_ok(sf_path_join(container, tst_tmp_dir(), "2d.h5", NULL));
+    tst_ok(sf_preprocess_config(sf_comm_self(), dataset, plans, cfg, container, 1));
+    for (int i = 0; i < CASES; i++) id[i] = dataset->train[i].id;
+    train = (sf_id_list){ id, CASES - 2 };
+    val = (sf_id_list){ id + CASES - 2, 2 };
+    all = (sf_id_list){ id, CASES };
+    json_decref(json);
+    sf_fingerprint_destroy(&print);
+    sf_recipe_destroy(&recipe);
+    return 0;
+}
+
+static int end_world(void **state)
+{
+    (void)state;
+    sf_plans_destroy(&plans);
+    sf_dataset_destroy(&dataset);
+    return 0;
+}
+
+/** Options of a training in a work folder of that name, made on first use. */
+static sf_train_options options(const char *name)
+{
+    static char work[8][SF_PATH_MAX];
+    static int next;
+    char to[SF_PATH_MAX];
+    char *w = work[next++ % 8];
+    tst_ok(sf_path_join(w, tst_tmp_dir(), name, NULL));
+    tst_ok(sf_path_join(to, w, "preprocessed", NULL));
+    tst_ok(sf_path_make_dirs(to));
+    tst_ok(sf_work_container(to, w, "2d"));
+    if (!sf_path_is_file(to)) tst_ok(sf_path_copy(container, to));
+    return (sf_train_options){ .work = w,
+                               .key = { .seed = 5, .config = "2d", .fold = 0 },
+                               .plans = plans,
+                               .dataset = dataset,
+                               .train = &train,
+                               .val = &val,
+                               .epochs = EPOCHS,
+                               .iterations = ITERATIONS,
+                               .val_iterations = 1,
+                               .batch = 2,
+                               .mirror = true,
+                               .threads = 1,
+                               .loader_threads = 0,
+                               .save_probabilities = true };
+}
+
+static const char *at(const sf_train_options *o, const char *name)
+{
+    static char path[4][SF_PATH_MAX];
+    static int next;
+    char dir[SF_PATH_MAX];
+    char *p = path[next++ % 4];
+    tst_ok(sf_work_fold_dir(dir, o->work, &o->key));
+    tst_ok(sf_path_join(p, dir, name, NULL));
+    return p;
+}
+
+static void same_file(const sf_train_options *a, const sf_train_options *b, const char *name)
+{
+    char *x, *y;
+    size_t nx, ny;
+    tst_ok(sf_path_read(&x, &nx, at(a, name), 0));
+    tst_ok(sf_path_read(&y, &ny, at(b, name), 0));
+    if (nx != ny || memcmp(x, y, nx) != 0) fail_msg("%s differs", name);
+    sf_mem_free(x);
+    sf_mem_free(y);
+}
+
+/** The weights, the predictions and the scores. */
+static void same_results(const sf_train_options *a, const sf_train_options *b)
+{
+    char x[65], y[65], name[300];
+    tst_ok(sf_checkpoint_hash(at(a, "checkpoint_final.h5"), x));
+    tst_ok(sf_checkpoint_hash(at(b, "checkpoint_final.h5"), y));
+    assert_string_equal(x, y);
+    tst_ok(sf_checkpoint_hash(at(a, "checkpoint_best.h5"), x));
+    tst_ok(sf_checkpoint_hash(at(b, "checkpoint_best.h5"), y));
+    assert_string_equal(x, y);
+    same_file(a, b, "validation/summary.json");
+    for (int i = 0; i < a->val->count; i++) {
+        snprintf(name, sizeof name, "validation/%s.png", a->val->id[i]);
+        same_file(a, b, name);
+        snprintf(name, sizeof name, "validation/%s.h5", a->val->id[i]);
+        same_file(a, b, name);
+    }
+}
+
+static int epochs_told(const sf_train_options *o)
+{
+    char *text;
+    size_t size;
+    int n = 0;
+    tst_ok(sf_path_read(&text, &size, at(o, "history.jsonl"), 0));
+    for (size_t i = 0; i < size; i++) n += text[i] == '\n';
+    sf_mem_free(text);
+    return n;
+}
+
+static sf_train_options whole(void)
+{
+    const sf_train_options o = options("whole");
+    if (!sf_path_is_file(at(&o, "validation/summary.json")))
+        tst_ok(sf_train_run(sf_comm_self(), &o));
+    return o;
+}
+
+typedef struct {
+    int asked, limit;
+} counter;
+
+static bool stop_after(void *user)
+{
+    counter *c = user;
+    return ++c->asked >= c->limit;
+}
+
+static void stopped_every(int k)
+{
+    const sf_train_options reference = whole();
+    char name[32];
+    counter c = { 0 };
+    int runs = 0, validations = 0;
+    snprintf(name, sizeof name, "every_%d", k);
+    sf_train_options o = options(name);
+    o.stop_user = &c;
+    for (sf_status st = SF_ESTOP; st == SF_ESTOP; runs++) {
+        const bool trained = sf_path_is_file(at(&o, "checkpoint_final.h5"));
+        assert_true(runs < 30);
+        /* validation asks before each case, also of those that are there: one more every time */
+        c = (counter){ 0, trained ? 2 + validations++ : k };
+        o.stop = stop_after;
+        o.threads = 1 + runs % 3;
+        o.loader_threads = runs % 2;
+        st = sf_train_run(sf_comm_self(), &o);
+        if (st != SF_ESTOP) tst_ok(st);
+    }
+    assert_true(runs > 1);
+    assert_int_equal(epochs_told(&o), EPOCHS);
+    assert_false(sf_path_is_file(at(&o, "checkpoint_latest.h5")));
+    same_results(&reference, &o);
+}
+
+static void stopped_after_every_step(void **state)
+{
+    (void)state;
+    stopped_every(1);
+}
+
+static void stopped_now_and_then(void **state)
+{
+    (void)state;
+    stopped_every(2);
+    stopped_every(5); /* crosses the end of an epoch */
+}
+
+/** A kill right after the first epoch's lines were written: the epoch is repeated, not told twice.
+ */
+static void lines_of_a_killed_epoch(void **state)
+{
+    const sf_train_options reference = whole();
+    sf_train_options o = options("killed");
+    counter c = { 0, 1 };
+    char *text;
+    size_t size;
+    (void)state;
+    o.stop = stop_after;
+    o.stop_user = &c;
+    assert_int_equal(sf_train_run(sf_comm_self(), &o), SF_ESTOP);
+    tst_ok(sf_path_read(&text, &size, at(&reference, "history.jsonl"), 0));
+    tst_ok(sf_path_write(at(&o, "history.jsonl"), text, size - 5));
+    sf_mem_free(text);
+    o.stop = NULL;
+    tst_ok(sf_train_run(sf_comm_self(), &o));
+    assert_int_equal(epochs_told(&o), EPOCHS);
+    same_results(&reference, &o);
+}
+
+/** Finished weights are validated, never trained again; another time only what is missing is made.
+ */
+static void validation_only(void **state)
+{
+    const sf_train_options reference = whole();
+    sf_train_options o = options("validation");
+    struct stat before, after;
+    char path[SF_PATH_MAX];
+    (void)state;
+    tst_ok(sf_path_make_dirs(at(&o, "")));
+    tst_ok(sf_path_copy(at(&reference, "checkpoint_final.h5"), at(&o, "checkpoint_final.h5")));
+    tst_ok(sf_path_copy(at(&reference, "checkpoint_best.h5"), at(&o, "checkpoint_best.h5")));
+    tst_ok(sf_path_copy(at(&reference, "checkpoint_best.h5"), at(&o, "checkpoint_latest.h5")));
+    o.save_probabilities = false;
+    assert_int_equal(stat(at(&o, "checkpoint_final.h5"), &before), 0);
+    tst_ok(sf_train_run(sf_comm_self(), &o));
+    tst_ok(sf_path_format(path, "%s/%s.h5", at(&o, "validation"), val.id[0]));
+    assert_false(sf_path_is_file(path));
+    o.save_probabilities = true;
+    tst_ok(sf_train_run(sf_comm_self(), &o));
+    assert_int_equal(stat(at(&o, "checkpoint_final.h5"), &after), 0);
+    assert_true(before.st_ino == after.st_ino);
+    assert_false(sf_path_is_file(at(&o, "history.jsonl")));
+    assert_false(sf_path_is_file(at(&o, "checkpoint_latest.h5")));
+    same_results(&reference, &o);
+}
+
+/** Predictions of an earlier training in the same folder must not be taken for new ones. */
+static void old_predictions_go(void **state)
+{
+    const sf_train_options reference = whole();
+    sf_train_options o = options("old");
+    char name[300];
+    (void)state;
+    snprintf(name, sizeof name, "validation/%s.png", val.id[0]);
+    tst_ok(sf_path_make_dirs(at(&o, "validation")));
+    tst_ok(sf_path_copy(dataset->train[0].label, at(&o, name)));
+    tst_ok(sf_train_run(sf_comm_self(), &o));
+    same_results(&reference, &o);
+}
+
+static void refused(const sf_train_options *o, sf_status st, const char *word)
+{
+    assert_int_equal(sf_train_run(sf_comm_self(), o), st);
+    if (!strstr(sf_error_text(), word)) fail_msg("no '%s' in: %s", word, sf_error_text());
+}
+
+static void other_options(void **state)
+{
+    const sf_train_options reference = whole();
+    sf_train_options o = options("options");
+    counter c = { 0, 1 };
+    (void)state;
+    o.stop = stop_after;
+    o.stop_user = &c;
+    assert_int_equal(sf_train_run(sf_comm_self(), &o), SF_ESTOP);
+    const sf_train_options *made[2] = { &o, &reference };
+    for (int i = 0; i < 2; i++) { /* begun, and finished */
+        sf_train_options other = *made[i];
+        const char *name = i == 0 ? "checkpoint_latest.h5" : "checkpoint_final.h5";
+        other.epochs++;
+        refused(&other, SF_EINVAL, name);
+        other = *made[i];
+        other.key.seed++;
+        refused(&other, SF_EINVAL, "seed=5");
+        other = *made[i];
+        other.mirror = false;
+        refused(&other, SF_EINVAL, "mirror_axes");
+        other = *made[i];
+        other.exact = true;
+        refused(&other, SF_EINVAL, "exact");
+    }
+}
+
+/** A weight that is no number: the loss is not, and nothing is written as finished. */
+static void loss_is_not_finite(void **state)
+{
+    sf_train_options o = options("nan");
+    counter c = { 0, 1 };
+    sf_array *value = NULL, *momentum = NULL;
+    json_t *meta = NULL;
+    int n_value = 0, n_momentum = 0;
+    (void)state;
+    o.stop = stop_after;
+    o.stop_user = &c;
+    assert_int_equal(sf_train_run(sf_comm_self(), &o), SF_ESTOP);
+    const char *latest = at(&o, "checkpoint_latest.h5");
+    tst_ok(sf_arrays_load(&value, &n_value, &meta, latest, "params"));
+    tst_ok(sf_arrays_load(&momentum, &n_momentum, NULL, latest, "momentum"));
+    ((float *)(uintptr_t)value[0].data)[0] = NAN;
+    const sf_array_group groups[] = { { "params", value, n_value },
+                                      { "momentum", momentum, n_momentum } };
+    tst_ok(sf_arrays_save(latest, groups, 2, meta));
+    sf_arrays_free(&value, n_value);
+    sf_arrays_free(&momentum, n_momentum);
+    json_decref(meta);
+    o.stop = NULL;
+    refused(&o, SF_EDATA, "not finite");
+    assert_non_null(strstr(sf_error_text(), "fold_0"));
+    assert_false(sf_path_is_file(at(&o, "checkpoint_final.h5")));
+}
+
+static void damaged_checkpoint(void **state)
+{
+    sf_train_options o = options("damaged");
+    counter c = { 0, 2 };
+    char *text;
+    size_t size;
+    (void)state;
+    o.stop = stop_after;
+    o.stop_user = &c;
+    assert_int_equal(sf_train_run(sf_comm_self(), &o), SF_ESTOP);
+    tst_ok(sf_path_read(&text, &size, at(&o, "checkpoint_latest.h5"), 0));
+    text[size / 2] ^= 4;
+    tst_ok(sf_path_write(at(&o, "checkpoint_latest.h5"), text, size));
+    sf_mem_free(text);
+    refused(&o, SF_EDATA, "checkpoint_latest.h5");
+}
+
+static void fold_all(void **state)
+{
+    sf_train_options o = options("all");
+    sf_summary *s = NULL;
+    (void)state;
+    o.key.fold = SF_FOLD_ALL;
+    o.train = o.val = &all;
+    o.epochs = 1;
+    o.iterations = 1;
+    tst_ok(sf_train_run(sf_comm_self(), &o));
+    assert_non_null(strstr(at(&o, "x"), "/fold_all/"));
+    tst_ok(sf_summary_load(&s, &dataset->labels, at(&o, "validation/summary.json")));
+    assert_int_equal(s->n_cases, CASES);
+    sf_summary_destroy(&s);
+    assert_true(sf_validate_complete(at(&o, ""), &all, true));
+    tst_ok(sf_path_remove(at(&o, "validation/summary.json")));
+    assert_false(sf_validate_complete(at(&o, ""), &all, false));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(stopped_after_every_step),
+        cmocka_unit_test(stopped_now_and_then),
+        cmocka_unit_test(lines_of_a_killed_epoch),
+        cmocka_unit_test(validation_only),
+        cmocka_unit_test(old_predictions_go),
+        cmocka_unit_test(other_options),
+        cmocka_unit_test(loss_is_not_finite),
+        cmocka_unit_test(damaged_checkpoint),
+        cmocka_unit_test(fold_all),
+    };
+    return cmocka_run_group_tests(tests, make_world, end_world);
+}
