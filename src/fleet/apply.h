@@ -10,6 +10,10 @@ enum { SF_APPLY_MAX = 4 };
 typedef struct {
     const char *model[SF_APPLY_MAX]; /* model folders; more than one: probabilities are averaged */
     int n_models;
+    /* Labels of the first stage, CASE.ending in the images' geometry, for models that are the
+     * second stage of a cascade. NULL: the first stage, all its folds, is found beside the model's
+     * folder and run on each case. */
+    const char *previous_dir;
     const int *folds;
     int n_folds;            /* NULL: all that are there */
     const char *checkpoint; /* "checkpoint_final" or "checkpoint_best" */

@@ -23,18 +23,13 @@ sf_status sf_project_open(sf_project *p, sf_comm *world, const sf_run_options *o
     return sf_threads_decide(&p->threads, world, o->threads);
 }
 
-/* What this version trains by default: everything but the second stage of a cascade. */
+/* By default all of the plan. */
 static sf_status default_configs(sf_project *p)
 {
     SF_TRY(sf_mem_calloc(&p->config, (size_t)p->plans->n_configs, sizeof *p->config, SF_MEM_MISC));
     for (int i = 0; i < p->plans->n_configs; i++) {
-        const sf_config *c = &p->plans->config[i];
-        if (c->previous_stage) {
-            sf_log(SF_LOG_WARN, "plan",
-                   "cfg=%s skipped: cascades are planned but not trained by this version", c->name);
-            continue;
-        }
-        SF_TRY(sf_mem_strdup(&p->config[p->n_configs++], c->name));
+        SF_TRY(sf_mem_strdup(&p->config[i], p->plans->config[i].name));
+        p->n_configs++;
     }
     return SF_OK;
 }
@@ -52,9 +47,6 @@ static sf_status given_configs(sf_project *p, const char *list)
             if (strcmp(p->config[k], cfg->name) == 0)
                 st = SF_FAIL(SF_EINVAL, "--configs names %s twice", cfg->name);
         }
-        if (st == SF_OK && cfg->previous_stage)
-            st = SF_FAIL(SF_EUNSUPPORTED,
-                         "%s: cascades are planned but not trained by this version", word[i]);
         if (st == SF_OK) st = sf_mem_strdup(&p->config[p->n_configs++], cfg->name);
     }
     sf_mem_free(word);

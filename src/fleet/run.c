@@ -6,128 +6,10 @@
 #include "fleet/choose.h"
 #include "fleet/project.h"
 #include "fleet/stages.h"
-#include "mpi/sched.h"
+#include "fleet/tasks.h"
 #include "plan/work.h"
-#include "train/trainer.h"
 #include "train/validate.h"
 #include <string.h>
-
-static sf_status train_one(sf_project *p, sf_comm *group, const char *config, int fold)
-{
-    sf_id_list train = { 0 }, val = { 0 };
-    SF_TRY(sf_splits_fold(&train, &val, p->splits, fold));
-    const sf_settings *s = &p->settings;
-    const int64_t iterations =
-        s->iterations > 0 ? s->iterations : p->plans->recipe->train.iterations;
-    const double share =
-        (double)p->plans->recipe->train.val_iterations / (double)p->plans->recipe->train.iterations;
-    const int64_t val_iterations = (int64_t)((double)iterations * share);
-    const sf_train_options o = { .work = p->work,
-                                 .key = { .seed = s->seed, .config = config, .fold = fold },
-                                 .plans = p->plans,
-                                 .dataset = p->dataset,
-                                 .train = &train,
-                                 .val = &val,
-                                 .epochs = s->epochs,
-                                 .iterations = iterations,
-                                 .val_iterations = val_iterations > 0 ? val_iterations : 1,
-                                 .batch = s->batch,
-                                 .mirror = s->mirror,
-                                 .exact = s->exact,
-                                 .threads = p->threads,
-                                 .loader_threads = p->threads > 1 ? p->threads : 1,
-                                 .checkpoint_seconds = p->o->checkpoint_seconds,
-                                 .stop = p->o->stop,
-                                 .stop_user = p->o->stop_user,
-                                 .save_probabilities = p->o->ensembles };
-    sf_status st = sf_train_run(group, &o);
-    sf_id_list_free(&train);
-    sf_id_list_free(&val);
-    return st;
-}
-
-static sf_status run_task(void *user, int task, sf_comm *group)
-{
-    sf_project *p = user;
-    /* Rank 0 of every group speaks while it trains: each training has a log of its own. */
-    const int world_rank = sf_comm_rank(sf_comm_world());
-    sf_log_set_rank(world_rank, world_rank, sf_comm_rank(group) == 0);
-    const sf_status st =
-        train_one(p, group, p->config[task / p->n_folds], p->fold[task % p->n_folds]);
-    sf_log_set_rank(-1, world_rank, world_rank == 0);
-    return st;
-}
-
-/* Multiply-adds per voxel of one pass, roughly: what orders the tasks (longest first). */
-static double relative_cost(const sf_config *c, int64_t batch)
-{
-    double voxels = (double)(c->patch[0] * c->patch[1] * c->patch[2]), cost = 0;
-    for (int s = 0; s < c->arch.n_stages; s++) {
-        int k = 1;
-        for (int a = 0; a < 3; a++) {
-            voxels /= c->arch.stride[s][a];
-            k *= c->arch.kernel[s][a];
-        }
-        cost += voxels * (double)(c->arch.features[s] * c->arch.features[s]) * k * 4;
-    }
-    return cost * (double)(batch > 0 ? batch : c->batch_size);
-}
-
-/* Validated, and with `probabilities` ready for ensembles. */
-static sf_status task_done(bool *done, const sf_project *p, const char *config, int fold,
-                           bool probabilities)
-{
-    const sf_task_key key = { .config = config, .fold = fold };
-    char dir[SF_PATH_MAX];
-    sf_id_list train, val;
-    SF_TRY(sf_work_fold_dir(dir, p->work, &key));
-    SF_TRY(sf_splits_fold(&train, &val, p->splits, fold));
-    *done = sf_validate_complete(dir, &val, probabilities);
-    sf_id_list_free(&train);
-    sf_id_list_free(&val);
-    return SF_OK;
-}
-
-static sf_status list_tasks(sf_sched_task **out, const sf_project *p)
-{
-    const int n = p->n_configs * p->n_folds;
-    SF_TRY(sf_mem_calloc(out, (size_t)n, sizeof **out, SF_MEM_MISC));
-    for (int i = 0; i < n; i++) {
-        const sf_config *cfg;
-        const char *name = p->config[i / p->n_folds];
-        SF_TRY(sf_plans_config(&cfg, p->plans, name));
-        (*out)[i].cost = relative_cost(cfg, p->settings.batch);
-        SF_TRY(task_done(&(*out)[i].done, p, name, p->fold[i % p->n_folds], p->o->ensembles));
-    }
-    return SF_OK;
-}
-
-static sf_status train_all(sf_project *p, sf_comm *world)
-{
-    const int n = p->n_configs * p->n_folds;
-    sf_sched_task *task = NULL;
-    int64_t left = 0;
-    sf_status st = sf_comm_agree(world, list_tasks(&task, p));
-    for (int i = 0; i < n && st == SF_OK; i++) {
-        /* the same list on all ranks, also on a slow network file system */
-        int64_t done = task[i].done;
-        st = sf_comm_min_i64(world, &done, 1);
-        task[i].done = done;
-        left += !done;
-    }
-    sf_sched_report report = { 0 };
-    if (st == SF_OK && left > 0) {
-        sf_log(SF_LOG_INFO, "fleet", "trainings=%d left=%lld ranks=%d threads=%d", n,
-               (long long)left, sf_comm_size(world), p->threads);
-        st = sf_sched_run(world, task, n, run_task, p, &report);
-        sf_log(SF_LOG_INFO, "fleet", "trained=%lld sec=%.1f idle_percent=%.1f",
-               (long long)report.run, report.makespan,
-               report.makespan > 0 ? 100 * report.idle / (report.makespan * sf_comm_size(world))
-                                   : 0);
-    }
-    sf_mem_free(task);
-    return st;
-}
 
 /* A run that finds everything done touches no file. */
 static sf_status save_if_new(const json_t *j, const char *path)
@@ -167,8 +49,12 @@ static sf_status write_model_files(const sf_project *p, const char *config)
 static sf_status write_models(const sf_project *p, sf_comm *world)
 {
     sf_status st = SF_OK;
-    for (int i = 0; i < p->n_configs && st == SF_OK && sf_comm_rank(world) == 0; i++)
-        st = write_model_files(p, p->config[i]);
+    for (int i = 0; i < p->n_configs && st == SF_OK && sf_comm_rank(world) == 0; i++) {
+        const sf_config *cfg;
+        st = sf_plans_config(&cfg, p->plans, p->config[i]);
+        if (st == SF_OK) st = write_model_files(p, cfg->name);
+        if (st == SF_OK && cfg->previous_stage) st = write_model_files(p, cfg->previous_stage);
+    }
     return sf_comm_agree(world, st);
 }
 
@@ -344,7 +230,7 @@ sf_status sf_run(sf_comm *world, const sf_run_options *o)
     if (st == SF_OK) st = prepare(&p, world);
     if (st == SF_OK) st = go_on(&p, world);
     if (st == SF_OK) st = write_models(&p, world);
-    if (st == SF_OK) st = train_all(&p, world);
+    if (st == SF_OK) st = sf_tasks_run(&p, world);
     if (st == SF_OK) st = go_on(&p, world);
     if (st == SF_OK) st = choose(&p, world);
     if (st == SF_OK) st = predict_test_cases(&p, world);
@@ -361,7 +247,7 @@ sf_status sf_run_training(sf_comm *world, const sf_run_options *o, const char *c
     sf_status st = sf_project_open(&p, world, &own);
     if (st == SF_OK) st = sf_comm_agree(world, sf_project_load_plans(&p));
     if (st == SF_OK) st = write_models(&p, world);
-    if (st == SF_OK) st = train_one(&p, world, p.config[0], fold);
+    if (st == SF_OK) st = sf_task_train(&p, world, p.config[0], fold);
     sf_project_close(&p);
     return st;
 }
@@ -372,7 +258,7 @@ static sf_status keep_validated(sf_project *p)
         bool all = true;
         for (int f = 0; f < p->n_folds; f++) {
             bool done;
-            SF_TRY(task_done(&done, p, p->config[i], p->fold[f], false));
+            SF_TRY(sf_task_done(&done, p, p->config[i], p->fold[f], false));
             all = all && done;
         }
         if (all) {

@@ -9,7 +9,7 @@ typedef struct {
     const char *work;
     sf_settings settings;
     const sf_settings *stored; /* what W/run.json must agree with; NULL: settings */
-    const char *configs;       /* "2d,3d_fullres"; NULL: all of the plan that this version trains */
+    const char *configs;       /* "2d,3d_fullres"; NULL: all of the plan */
     const char *folds;         /* "all" = every fold of the split, or "0,1" */
     int threads;               /* per rank; 0 = automatic */
     bool ensembles;

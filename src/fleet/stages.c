@@ -174,10 +174,30 @@ static sf_status copy_description(const sf_dataset *d, const char *work)
     return sf_path_is_file(to) ? SF_OK : sf_path_copy(from, to);
 }
 
+/* The data that a configuration reads, unless they are there. */
+static sf_status preprocess_one(sf_comm *world, const sf_dataset *d, const sf_plans *p,
+                                const char *config, const char *work, int threads)
+{
+    char path[SF_PATH_MAX];
+    const sf_config *cfg = NULL;
+    sf_status st = sf_plans_config(&cfg, p, config);
+    if (st == SF_OK) cfg = sf_plans_data_owner(p, cfg);
+    if (st == SF_OK) st = sf_work_container(path, work, cfg->name);
+    SF_TRY(sf_comm_agree(world, st));
+    int64_t there = sf_path_is_file(path);
+    SF_TRY(sf_comm_min_i64(world, &there, 1));
+    if (there) return SF_OK;
+    const double begin = sf_now();
+    SF_TRY(sf_preprocess_config(world, d, p, cfg, path, threads));
+    sf_log(SF_LOG_INFO, "preprocessed", "cfg=%s cases=%d sec=%.1f", cfg->name, d->n_train,
+           sf_now() - begin);
+    return SF_OK;
+}
+
 sf_status sf_stage_preprocess(sf_comm *world, const sf_dataset *d, const sf_plans *p,
                               char *const *configs, int n, const char *work, int threads)
 {
-    char path[SF_PATH_MAX], dir[SF_PATH_MAX];
+    char dir[SF_PATH_MAX];
     sf_status st = sf_work_file(dir, work, "preprocessed");
     if (st == SF_OK && sf_comm_rank(world) == 0) {
         st = sf_path_make_dirs(dir);
@@ -186,17 +206,11 @@ sf_status sf_stage_preprocess(sf_comm *world, const sf_dataset *d, const sf_plan
     }
     SF_TRY(sf_comm_agree(world, st));
     for (int i = 0; i < n; i++) {
+        SF_TRY(preprocess_one(world, d, p, configs[i], work, threads));
         const sf_config *cfg;
-        st = sf_plans_config(&cfg, p, configs[i]);
-        if (st == SF_OK) st = sf_work_container(path, work, configs[i]);
-        SF_TRY(sf_comm_agree(world, st));
-        int64_t there = sf_path_is_file(path);
-        SF_TRY(sf_comm_min_i64(world, &there, 1));
-        if (there) continue;
-        const double begin = sf_now();
-        SF_TRY(sf_preprocess_config(world, d, p, cfg, path, threads));
-        sf_log(SF_LOG_INFO, "preprocessed", "cfg=%s cases=%d sec=%.1f", configs[i], d->n_train,
-               sf_now() - begin);
+        SF_TRY(sf_plans_config(&cfg, p, configs[i]));
+        if (cfg->previous_stage)
+            SF_TRY(preprocess_one(world, d, p, cfg->previous_stage, work, threads));
     }
     return SF_OK;
 }

@@ -17,7 +17,8 @@ sf_status sf_stage_plan(sf_comm *world, const sf_dataset *d, const sf_recipe *r,
  * with groups), else made. groups: "" or a file (sf_splits_groups). */
 sf_status sf_stage_splits(sf_comm *world, const sf_dataset *d, const char *work, int folds,
                           const char *groups);
-/** W/preprocessed/CONFIG.h5 of every named configuration, and W/dataset.json. */
+/** W/preprocessed/CONFIG.h5 of every named configuration, of the first stage where one is the
+ * second of a cascade (which itself reads another one's data), and W/dataset.json. */
 sf_status sf_stage_preprocess(sf_comm *world, const sf_dataset *d, const sf_plans *p,
                               char *const *configs, int n, const char *work, int threads);
 

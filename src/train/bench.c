@@ -26,10 +26,10 @@ static sf_status make_data(bench *t, int64_t batch)
     sf_rng rng;
     const sf_rng_key key = { .seed = 1, .scope = "bench", .purpose = SF_RNG_TEST };
     sf_rng_init(&rng, &key);
-    SF_TRY(sf_mem_alloc(&t->data, (size_t)(voxels * t->b->plans->n_channels), sizeof *t->data,
-                        SF_MEM_BATCH));
+    const int channels = sf_plans_input_channels(t->b->plans, t->cfg, t->b->labels);
+    SF_TRY(sf_mem_alloc(&t->data, (size_t)(voxels * channels), sizeof *t->data, SF_MEM_BATCH));
     SF_TRY(sf_mem_alloc(&t->seg, (size_t)voxels, sizeof *t->seg, SF_MEM_BATCH));
-    sf_rng_fill_normal(&rng, voxels * t->b->plans->n_channels, t->data);
+    sf_rng_fill_normal(&rng, voxels * channels, t->data);
     for (int64_t i = 0; i < voxels; i++)
         t->seg[i] = (int16_t)sf_rng_below(&rng, t->b->labels->n_labels);
     return SF_OK;
@@ -39,7 +39,8 @@ static sf_status make_network(bench *t, int64_t batch)
 {
     const sf_recipe *r = t->b->plans->recipe;
     sf_network_options o = { .arch = &t->cfg->arch,
-                             .in_channels = t->b->plans->n_channels,
+                             .in_channels =
+                                 sf_plans_input_channels(t->b->plans, t->cfg, t->b->labels),
                              .heads = t->b->labels->n_heads,
                              .batch = batch,
                              .dtype = SF_F32,

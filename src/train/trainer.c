@@ -4,6 +4,7 @@
 #include "network/loss.h"
 #include "network/optim.h"
 #include "train/checkpoint.h"
+#include "train/handover.h"
 #include "train/history.h"
 #include "train/validate.h"
 #include <math.h>
@@ -15,6 +16,7 @@ typedef struct {
     const sf_recipe *recipe;
     const sf_labels *labels;
     sf_cases *cases;
+    sf_handover *previous_train, *previous_val; /* NULL: not the second stage of a cascade */
     sf_loader *train, *val;
     sf_network *net;
     sf_optim optim;
@@ -75,7 +77,8 @@ static sf_status fresh_state(trainer *t)
 static sf_status make_network(trainer *t)
 {
     sf_network_options o = { .arch = &t->cfg->arch,
-                             .in_channels = t->opt->plans->n_channels,
+                             .in_channels =
+                                 sf_plans_input_channels(t->opt->plans, t->cfg, t->labels),
                              .heads = t->labels->n_heads,
                              .batch = t->state.batch,
                              .dtype = SF_F32,
@@ -110,6 +113,8 @@ static sf_status make_loader(trainer *t, bool training, sf_loader **out)
                                   .cfg = t->cfg,
                                   .recipe = t->recipe,
                                   .labels = t->labels,
+                                  .previous = sf_handover_labels(training ? t->previous_train
+                                                                          : t->previous_val),
                                   .key = t->opt->key,
                                   .batch = t->state.batch,
                                   .first = 0,
@@ -339,9 +344,12 @@ static sf_status train_all(trainer *t)
     t->saved_at = sf_now();
     while (t->state.epoch < t->state.epochs) SF_TRY(run_epoch(t));
     /* predictions of an older training in this folder do not belong to these weights */
-    char validation[SF_PATH_MAX];
-    SF_TRY(sf_path_join(validation, t->dir, "validation", NULL));
-    SF_TRY(sf_path_remove(validation));
+    static const char *const older[] = { "validation", "predicted_next_stage" };
+    for (int i = 0; i < 2; i++) {
+        char path[SF_PATH_MAX];
+        SF_TRY(sf_path_join(path, t->dir, older[i], NULL));
+        SF_TRY(sf_path_remove(path));
+    }
     SF_TRY(sf_checkpoint_save(t->final, &t->state, sf_network_params(t->net)));
     for (int e = 0; e < SF_EV_COUNT; e++) {
         if (t->prof.ev[e].calls == 0) continue;
@@ -362,6 +370,20 @@ static sf_status load_final(trainer *t)
     return st;
 }
 
+/* Labels of the first stage of a cascade: for validation always, for training when there is any
+ * left to do. */
+static sf_status open_previous(trainer *t)
+{
+    const sf_train_options *o = t->opt;
+    if (!t->cfg->previous_stage) return SF_OK;
+    SF_CHECK(o->splits, SF_EINTERNAL, "%s: a second stage without splits", t->cfg->name);
+    SF_TRY(
+        sf_handover_open(&t->previous_val, o->work, &o->key, t->cfg, o->splits, o->val, t->cases));
+    if (sf_path_is_file(t->final)) return SF_OK;
+    return sf_handover_open(&t->previous_train, o->work, &o->key, t->cfg, o->splits, o->train,
+                            t->cases);
+}
+
 static sf_status setup(trainer *t)
 {
     const sf_train_options *o = t->opt;
@@ -369,8 +391,6 @@ static sf_status setup(trainer *t)
     t->recipe = o->plans->recipe;
     t->labels = &o->dataset->labels;
     SF_TRY(sf_plans_config(&t->cfg, o->plans, o->key.config));
-    SF_CHECK(!t->cfg->previous_stage, SF_EUNSUPPORTED,
-             "%s: the second stage of the cascade cannot be trained by this version", t->cfg->name);
     SF_TRY(make_paths(t));
     SF_TRY(fresh_state(t));
     t->optim = (sf_optim){ .lr0 = t->recipe->train.lr,
@@ -384,9 +404,21 @@ static sf_status setup(trainer *t)
                                  .weight_ce = t->recipe->train.weight_ce,
                                  .weight_dice = t->recipe->train.weight_dice,
                                  .global_batch = t->state.batch };
-    SF_TRY(sf_work_container(container, o->work, t->cfg->name));
+    SF_TRY(sf_work_container(container, o->work, sf_plans_data_owner(o->plans, t->cfg)->name));
     SF_TRY(sf_cases_open(&t->cases, container, false));
+    SF_TRY(open_previous(t));
     return make_network(t);
+}
+
+bool sf_train_is_done(const char *work, const sf_task_key *key, const sf_plans *plans,
+                      const sf_id_list *val, bool probabilities)
+{
+    char dir[SF_PATH_MAX];
+    const sf_config *cfg;
+    if (sf_plans_config(&cfg, plans, key->config) != SF_OK) return false;
+    if (sf_work_fold_dir(dir, work, key) != SF_OK) return false;
+    return sf_validate_complete(dir, val, probabilities) &&
+           (!cfg->next_stage || sf_handover_complete(dir, cfg->next_stage, val));
 }
 
 sf_status sf_train_run(sf_comm *group, const sf_train_options *opt)
@@ -411,13 +443,17 @@ sf_status sf_train_run(sf_comm *group, const sf_train_options *opt)
         SF_GOTO(done, st, train_all(&t));
     }
     SF_GOTO(done, st, sf_path_remove(t.latest)); /* also what a kill after the last epoch left */
-    if (!sf_validate_complete(t.dir, opt->val, opt->save_probabilities))
-        SF_GOTO(done, st, sf_validate_fold(opt, t.cases, sf_network_params(t.net), t.dir));
+    if (!sf_train_is_done(opt->work, &opt->key, opt->plans, opt->val, opt->save_probabilities))
+        SF_GOTO(done, st,
+                sf_validate_fold(opt, t.cases, sf_network_params(t.net),
+                                 sf_handover_labels(t.previous_val), t.dir));
 done:
     sf_log_file_close();
     sf_loader_destroy(&t.train);
     sf_loader_destroy(&t.val);
     sf_network_destroy(&t.net);
+    sf_handover_close(&t.previous_train);
+    sf_handover_close(&t.previous_val);
     sf_cases_close(&t.cases);
     sf_train_state_free(&t.state);
     return st;

@@ -14,6 +14,8 @@ typedef struct {
     const sf_plans *plans;
     const sf_dataset *dataset;
     const sf_id_list *train, *val;
+    const sf_splits *splits; /* tells which fold of the first stage has not seen a case; needed by
+                                the second stage of a cascade alone */
     int64_t epochs, iterations, val_iterations, batch; /* 0: recipe / plan */
     bool mirror, exact;
     int threads, loader_threads;
@@ -23,6 +25,11 @@ typedef struct {
     void *stop_user; /* asked after every step; true: write checkpoint_latest and return SF_ESTOP */
     bool save_probabilities; /* of the validation cases, for ensembles */
 } sf_train_options;
+
+/** Is nothing left to do: validated, and what the next stage of a cascade needs is written? Not
+ * collective. */
+bool sf_train_is_done(const char *work, const sf_task_key *key, const sf_plans *plans,
+                      const sf_id_list *val, bool probabilities);
 
 /** Collective over `group`. Resumes from checkpoint_latest.h5 when it is there, skips what is
  * finished (checkpoint_final.h5, validation/summary.json). Bits equal the uninterrupted run.

@@ -1,13 +1,18 @@
 #include "train/validate.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "batch/cascade.h"
+#include "predict/next_stage.h"
+#include "train/handover.h"
 #include <string.h>
 
 typedef struct {
     const sf_train_options *opt;
-    const sf_config *cfg;
+    const sf_config *cfg, *next; /* next: the stage of a cascade that reads our labels, or NULL */
     const sf_labels *labels;
     const sf_cases *cases;
+    const int16_t *const *previous; /* labels of the first stage per case of opt->val, or NULL */
+    const char *fold_dir;
     sf_network *net;
     char dir[SF_PATH_MAX];
 } validator;
@@ -39,7 +44,8 @@ bool sf_validate_complete(const char *dir, const sf_id_list *val, bool probabili
 static sf_status make_network(validator *v, const sf_params *trained)
 {
     sf_network_options o = { .arch = &v->cfg->arch,
-                             .in_channels = v->opt->plans->n_channels,
+                             .in_channels =
+                                 sf_plans_input_channels(v->opt->plans, v->cfg, v->labels),
                              .heads = v->labels->n_heads,
                              .batch = v->cfg->dim == 2 ? 8 : 1,
                              .dtype = SF_F32,
@@ -87,20 +93,48 @@ done:
     return st;
 }
 
-static sf_status predict_case(const validator *v, const char *id)
+/* The labels that the second stage gets of this case. */
+static sf_status write_handover(const validator *v, const sf_case_view *view, const float *values,
+                                const char *path)
 {
-    const sf_case *c = find_case(v->opt->dataset, id);
-    const int index = sf_cases_index(v->cases, id);
-    SF_CHECK(c && index >= 0, SF_EDATA,
-             "case %s of splits_final.json is not in the %s: start another work folder", id,
-             c ? "preprocessed data" : "dataset");
-    char label_path[SF_PATH_MAX], prob_path[SF_PATH_MAX];
-    SF_TRY(sf_path_format(label_path, "%s/%s%s", v->dir, id, v->opt->dataset->file_ending));
-    SF_TRY(sf_path_format(prob_path, "%s/%s.h5", v->dir, id));
-    if (sf_path_is_file(label_path) && (!v->opt->save_probabilities || sf_path_is_file(prob_path)))
-        return SF_OK;
-    sf_case_view view;
-    SF_TRY(sf_cases_get(v->cases, index, &view));
+    const sf_train_options *o = v->opt;
+    int64_t shape[3];
+    int16_t *labels = NULL;
+    sf_next_stage_shape(shape, &view->props, v->next);
+    SF_TRY(sf_mem_alloc(&labels, (size_t)(shape[0] * shape[1] * shape[2]), sizeof *labels,
+                        SF_MEM_IMAGE));
+    sf_status st = sf_next_stage_labels(o->plans, v->cfg, v->labels, &view->props, values,
+                                        !o->plans->recipe->infer.average_probabilities, shape,
+                                        labels, o->threads);
+    if (st == SF_OK) st = sf_handover_save(path, view->id, shape, labels);
+    sf_mem_free(labels);
+    return st;
+}
+
+/* What the network sees: the case's channels, in the second stage of a cascade followed by the
+ * first stage's labels, one channel each. *own is the caller's to free, NULL without a cascade. */
+static sf_status network_input(const validator *v, const sf_case_view *view,
+                               const int16_t *previous, const float **data, float **own)
+{
+    *data = view->data;
+    *own = NULL;
+    if (previous == NULL) return SF_OK;
+    const int64_t *s = view->props.shape, n = s[0] * s[1] * s[2];
+    const int classes = v->labels->n_labels - 1;
+    SF_TRY(sf_mem_alloc(own, (size_t)(n * (view->channels + classes)), sizeof **own, SF_MEM_IMAGE));
+    memcpy(*own, view->data, (size_t)(n * view->channels) * sizeof **own);
+    for (int k = 0; k < classes; k++) {
+        const int label = k + 1;
+        sf_one_hot(*own + (view->channels + k) * n, previous, n, &label, 1);
+    }
+    *data = *own;
+    return SF_OK;
+}
+
+/* Sliding window over one prepared case: values [heads][shape], caller frees. */
+static sf_status predict_values(const validator *v, const sf_case_view *view,
+                                const int16_t *previous, float **values)
+{
     const sf_recipe *r = v->opt->plans->recipe;
     const sf_predict_options po = { .step = r->infer.step,
                                     .mirror = v->opt->mirror && r->infer.mirror,
@@ -108,14 +142,42 @@ static sf_status predict_case(const validator *v, const char *id)
                                     .gaussian_sigma = r->infer.gaussian_sigma,
                                     .average_probabilities = r->infer.average_probabilities,
                                     .threads = v->opt->threads };
+    const int64_t *s = view->props.shape;
     bool axis[3];
+    const float *data;
+    float *own;
     sf_mirror_axes(v->cfg, po.mirror, axis);
-    const int64_t *s = view.props.shape;
-    float *values = NULL;
-    SF_TRY(sf_mem_alloc(&values, (size_t)(s[0] * s[1] * s[2] * v->labels->n_heads), sizeof *values,
+    SF_TRY(sf_mem_alloc(values, (size_t)(s[0] * s[1] * s[2] * v->labels->n_heads), sizeof **values,
                         SF_MEM_IMAGE));
-    sf_status st = sf_predict_network(v->net, v->cfg, &po, axis, v->labels->n_heads, view.data,
-                                      view.channels, s, v->labels->has_regions, values);
+    SF_TRY(network_input(v, view, previous, &data, &own));
+    const int channels = sf_plans_input_channels(v->opt->plans, v->cfg, v->labels);
+    const sf_status st = sf_predict_network(v->net, v->cfg, &po, axis, v->labels->n_heads, data,
+                                            channels, s, v->labels->has_regions, *values);
+    sf_mem_free(own);
+    return st;
+}
+
+static sf_status predict_case(const validator *v, int i)
+{
+    const char *id = v->opt->val->id[i];
+    const sf_case *c = find_case(v->opt->dataset, id);
+    const int index = sf_cases_index(v->cases, id);
+    SF_CHECK(c && index >= 0, SF_EDATA,
+             "case %s of splits_final.json is not in the %s: start another work folder", id,
+             c ? "preprocessed data" : "dataset");
+    char label_path[SF_PATH_MAX], prob_path[SF_PATH_MAX], next_path[SF_PATH_MAX];
+    SF_TRY(sf_path_format(label_path, "%s/%s%s", v->dir, id, v->opt->dataset->file_ending));
+    SF_TRY(sf_path_format(prob_path, "%s/%s.h5", v->dir, id));
+    if (v->next) SF_TRY(sf_handover_path(next_path, v->fold_dir, v->next->name, id));
+    const bool hand_over = v->next && !sf_path_is_file(next_path);
+    if (sf_path_is_file(label_path) && !hand_over &&
+        (!v->opt->save_probabilities || sf_path_is_file(prob_path)))
+        return SF_OK;
+    sf_case_view view;
+    SF_TRY(sf_cases_get(v->cases, index, &view));
+    float *values = NULL;
+    sf_status st = predict_values(v, &view, v->previous ? v->previous[i] : NULL, &values);
+    if (st == SF_OK && hand_over) st = write_handover(v, &view, values, next_path);
     if (st == SF_OK) st = export_files(v, c, &view, values, label_path, prob_path);
     sf_mem_free(values);
     return st;
@@ -169,13 +231,20 @@ done:
 }
 
 sf_status sf_validate_fold(const sf_train_options *opt, const sf_cases *cases,
-                           const sf_params *trained, const char *dir)
+                           const sf_params *trained, const int16_t *const *previous,
+                           const char *dir)
 {
-    validator v = { .opt = opt, .labels = &opt->dataset->labels, .cases = cases };
+    validator v = { .opt = opt,
+                    .labels = &opt->dataset->labels,
+                    .cases = cases,
+                    .previous = previous,
+                    .fold_dir = dir };
     SF_TRY(sf_plans_config(&v.cfg, opt->plans, opt->key.config));
+    if (v.cfg->next_stage) SF_TRY(sf_plans_config(&v.next, opt->plans, v.cfg->next_stage));
     SF_TRY(sf_path_join(v.dir, dir, "validation", NULL));
     SF_TRY(sf_path_make_dirs(v.dir));
     SF_TRY(sf_path_sweep_tmp(v.dir));
+    if (v.next) SF_TRY(sf_handover_begin(dir, v.next->name));
     sf_progress *progress = NULL;
     sf_status st;
     SF_GOTO(done, st, make_network(&v, trained));
@@ -183,7 +252,7 @@ sf_status sf_validate_fold(const sf_train_options *opt, const sf_cases *cases,
     for (int i = 0; i < opt->val->count; i++) {
         SF_CHECK_GOTO(done, st, !opt->stop || !opt->stop(opt->stop_user), SF_ESTOP,
                       "stopped during validation: run again to continue");
-        SF_GOTO(done, st, predict_case(&v, opt->val->id[i]));
+        SF_GOTO(done, st, predict_case(&v, i));
         sf_progress_step(progress, i + 1);
         sf_comm_poll(); /* other nodes may be waiting for their next task */
     }

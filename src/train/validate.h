@@ -6,9 +6,12 @@
 #include "train/trainer.h"
 
 /** Write DIR/validation/{CASE.ending, CASE.h5 (probabilities, when asked for), summary.json};
- * summary.json comes last. Not collective. opt->stop is asked between cases: SF_ESTOP. */
+ * summary.json comes last. The first stage of a cascade also writes what the next stage needs
+ * (handover.h). previous: labels of the first stage for each case of opt->val, or NULL. Not
+ * collective. opt->stop is asked between cases: SF_ESTOP. */
 sf_status sf_validate_fold(const sf_train_options *opt, const sf_cases *cases,
-                           const sf_params *trained, const char *dir);
+                           const sf_params *trained, const int16_t *const *previous,
+                           const char *dir);
 
 /** Is everything there that sf_validate_fold writes for these cases? Files are not opened. */
 bool sf_validate_complete(const char *dir, const sf_id_list *val, bool probabilities);

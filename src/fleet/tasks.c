@@ -1,0 +1,191 @@
+#include "fleet/tasks.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "mpi/sched.h"
+#include "plan/work.h"
+#include "train/trainer.h"
+#include <string.h>
+
+/* All trainings of a run. The first stage of a cascade is trained in every fold of the split even
+ * when fewer folds were asked for: the second stage needs out-of-fold labels of all its cases. */
+typedef struct {
+    const sf_project *p;
+    struct {
+        const char *config;
+        int fold;
+    } * item;
+    int n;
+    sf_sched_task *task;
+    int *needs; /* one row of n_every for each configuration of the project */
+    int n_every;
+} task_list;
+
+sf_status sf_task_train(const sf_project *p, sf_comm *group, const char *config, int fold)
+{
+    sf_id_list train = { 0 }, val = { 0 };
+    SF_TRY(sf_splits_fold(&train, &val, p->splits, fold));
+    const sf_settings *s = &p->settings;
+    const int64_t iterations =
+        s->iterations > 0 ? s->iterations : p->plans->recipe->train.iterations;
+    const double share =
+        (double)p->plans->recipe->train.val_iterations / (double)p->plans->recipe->train.iterations;
+    const int64_t val_iterations = (int64_t)((double)iterations * share);
+    const sf_train_options o = { .work = p->work,
+                                 .key = { .seed = s->seed, .config = config, .fold = fold },
+                                 .plans = p->plans,
+                                 .dataset = p->dataset,
+                                 .train = &train,
+                                 .val = &val,
+                                 .splits = p->splits,
+                                 .epochs = s->epochs,
+                                 .iterations = iterations,
+                                 .val_iterations = val_iterations > 0 ? val_iterations : 1,
+                                 .batch = s->batch,
+                                 .mirror = s->mirror,
+                                 .exact = s->exact,
+                                 .threads = p->threads,
+                                 .loader_threads = p->threads > 1 ? p->threads : 1,
+                                 .checkpoint_seconds = p->o->checkpoint_seconds,
+                                 .stop = p->o->stop,
+                                 .stop_user = p->o->stop_user,
+                                 .save_probabilities = p->o->ensembles };
+    sf_status st = sf_train_run(group, &o);
+    sf_id_list_free(&train);
+    sf_id_list_free(&val);
+    return st;
+}
+
+static sf_status run_task(void *user, int task, sf_comm *group)
+{
+    const task_list *l = user;
+    /* Rank 0 of every group speaks while it trains: each training has a log of its own. */
+    const int world_rank = sf_comm_rank(sf_comm_world());
+    sf_log_set_rank(world_rank, world_rank, sf_comm_rank(group) == 0);
+    const sf_status st = sf_task_train(l->p, group, l->item[task].config, l->item[task].fold);
+    sf_log_set_rank(-1, world_rank, world_rank == 0);
+    return st;
+}
+
+/* Multiply-adds per voxel of one pass, roughly: what orders the tasks (longest first). */
+static double relative_cost(const sf_config *c, int64_t batch)
+{
+    double voxels = (double)(c->patch[0] * c->patch[1] * c->patch[2]), cost = 0;
+    for (int s = 0; s < c->arch.n_stages; s++) {
+        int k = 1;
+        for (int a = 0; a < 3; a++) {
+            voxels /= c->arch.stride[s][a];
+            k *= c->arch.kernel[s][a];
+        }
+        cost += voxels * (double)(c->arch.features[s] * c->arch.features[s]) * k * 4;
+    }
+    return cost * (double)(batch > 0 ? batch : c->batch_size);
+}
+
+sf_status sf_task_done(bool *done, const sf_project *p, const char *config, int fold,
+                       bool probabilities)
+{
+    const sf_task_key key = { .config = config, .fold = fold };
+    sf_id_list train, val;
+    SF_TRY(sf_splits_fold(&train, &val, p->splits, fold));
+    *done = sf_train_is_done(p->work, &key, p->plans, &val, probabilities);
+    sf_id_list_free(&train);
+    sf_id_list_free(&val);
+    return SF_OK;
+}
+
+/* Number of the task (config, fold), added when it is new. `config` must live as long as the list;
+ * there is room for it. */
+static int find_task(task_list *l, const char *config, int fold)
+{
+    for (int i = 0; i < l->n; i++) {
+        if (l->item[i].fold == fold && strcmp(l->item[i].config, config) == 0) return i;
+    }
+    l->item[l->n].config = config;
+    l->item[l->n].fold = fold;
+    return l->n++;
+}
+
+/* Folds 0.. of the split; with one case there is only fold "all". */
+static int every_fold(const sf_splits *s, int i) { return s->count > 0 ? i : SF_FOLD_ALL; }
+
+/* The second stage of fold K may start when every fold of the first is validated. */
+static void add_needs(task_list *l, int c, const sf_config *cfg)
+{
+    const sf_project *p = l->p;
+    int *row = l->needs + c * l->n_every;
+    for (int f = 0; f < l->n_every; f++)
+        row[f] = find_task(l, cfg->previous_stage, every_fold(p->splits, f));
+    for (int f = 0; f < p->n_folds; f++) {
+        sf_sched_task *t = &l->task[find_task(l, cfg->name, p->fold[f])];
+        t->needs = row;
+        t->n_needs = l->n_every;
+    }
+}
+
+/* What others wait for goes first: longest way to the end. */
+static sf_status add_costs(task_list *l)
+{
+    const sf_project *p = l->p;
+    for (int i = 0; i < l->n; i++) {
+        const sf_config *cfg;
+        SF_TRY(sf_plans_config(&cfg, p->plans, l->item[i].config));
+        l->task[i].cost += relative_cost(cfg, p->settings.batch);
+    }
+    for (int i = 0; i < l->n; i++) {
+        for (int k = 0; k < l->task[i].n_needs; k++) {
+            sf_sched_task *first = &l->task[l->task[i].needs[k]];
+            if (first->cost <= l->task[i].cost) first->cost += l->task[i].cost;
+        }
+    }
+    return SF_OK;
+}
+
+static sf_status make_list(task_list *l)
+{
+    const sf_project *p = l->p;
+    l->n_every = p->splits->count > 0 ? p->splits->count : 1;
+    const size_t room = (size_t)(p->n_configs * (p->n_folds + l->n_every));
+    SF_TRY(sf_mem_calloc(&l->item, room, sizeof *l->item, SF_MEM_MISC));
+    SF_TRY(sf_mem_calloc(&l->task, room, sizeof *l->task, SF_MEM_MISC));
+    SF_TRY(sf_mem_calloc(&l->needs, (size_t)(p->n_configs * l->n_every), sizeof *l->needs,
+                         SF_MEM_MISC));
+    for (int i = 0; i < p->n_configs * p->n_folds; i++)
+        (void)find_task(l, p->config[i / p->n_folds], p->fold[i % p->n_folds]);
+    for (int c = 0; c < p->n_configs; c++) {
+        const sf_config *cfg;
+        SF_TRY(sf_plans_config(&cfg, p->plans, p->config[c]));
+        if (cfg->previous_stage) add_needs(l, c, cfg);
+    }
+    for (int i = 0; i < l->n; i++)
+        SF_TRY(
+            sf_task_done(&l->task[i].done, p, l->item[i].config, l->item[i].fold, p->o->ensembles));
+    return add_costs(l);
+}
+
+sf_status sf_tasks_run(const sf_project *p, sf_comm *world)
+{
+    task_list l = { .p = p };
+    int64_t left = 0;
+    sf_status st = sf_comm_agree(world, make_list(&l));
+    for (int i = 0; i < l.n && st == SF_OK; i++) {
+        /* the same list on all ranks, also on a slow network file system */
+        int64_t done = l.task[i].done;
+        st = sf_comm_min_i64(world, &done, 1);
+        l.task[i].done = done;
+        left += !done;
+    }
+    sf_sched_report report = { 0 };
+    if (st == SF_OK && left > 0) {
+        sf_log(SF_LOG_INFO, "fleet", "trainings=%d left=%lld ranks=%d threads=%d", l.n,
+               (long long)left, sf_comm_size(world), p->threads);
+        st = sf_sched_run(world, l.task, l.n, run_task, &l, &report);
+        sf_log(SF_LOG_INFO, "fleet", "trained=%lld sec=%.1f idle_percent=%.1f",
+               (long long)report.run, report.makespan,
+               report.makespan > 0 ? 100 * report.idle / (report.makespan * sf_comm_size(world))
+                                   : 0);
+    }
+    sf_mem_free(l.item);
+    sf_mem_free(l.task);
+    sf_mem_free(l.needs);
+    return st;
+}
