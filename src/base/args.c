@@ -14,13 +14,22 @@ static sf_status wrong(const sf_arg_table *t, const char *what, const char *word
     return SF_FAIL(SF_EINVAL, "%s %s; see: segfleet %s --help", what, word, t->command);
 }
 
+/* Zero must not pass for "not given": --epochs 0 would train a thousand. */
+static sf_status check_sign(const sf_arg_table *t, const sf_arg *a, double v, const char *word)
+{
+    char what[128];
+    snprintf(what, sizeof what, "--%s must be greater than 0, not", a->name);
+    return a->positive && v <= 0 ? wrong(t, what, word) : SF_OK;
+}
+
 static sf_status store_int(const sf_arg_table *t, const sf_arg *a, const char *word)
 {
     char *end = NULL, what[128];
     errno = 0;
     const long long v = strtoll(word, &end, 10);
-    snprintf(what, sizeof what, "%s needs a whole number, not", a->name);
+    snprintf(what, sizeof what, "--%s needs a whole number, not", a->name);
     if (end == word || *end != 0 || errno != 0) return wrong(t, what, word);
+    SF_TRY(check_sign(t, a, (double)v, word));
     *(int64_t *)a->value = v;
     return SF_OK;
 }
@@ -29,8 +38,9 @@ static sf_status store_real(const sf_arg_table *t, const sf_arg *a, const char *
 {
     char *end = NULL, what[128];
     const double v = strtod(word, &end);
-    snprintf(what, sizeof what, "%s needs a number, not", a->name);
+    snprintf(what, sizeof what, "--%s needs a number, not", a->name);
     if (end == word || *end != 0 || !isfinite(v)) return wrong(t, what, word);
+    SF_TRY(check_sign(t, a, v, word));
     *(double *)a->value = v;
     return SF_OK;
 }
@@ -173,6 +183,7 @@ static bool asks_help(int argc, char **argv)
 sf_status sf_args_parse(const sf_arg_table *table, int argc, char **argv, bool *help)
 {
     options o;
+    char name[128];
     int n = 0;
     while (table->args[n].name != NULL) n++;
     SF_CHECK(n <= MAX_ARGS, SF_EINTERNAL, "%s: more than %d options", table->command, MAX_ARGS);
@@ -183,8 +194,9 @@ sf_status sf_args_parse(const sf_arg_table *table, int argc, char **argv, bool *
     SF_TRY(parse_words(&o, table, argc, argv));
     for (int i = 0; i < n; i++) {
         const sf_arg *a = &table->args[i];
-        if (a->required && !o.seen[i])
-            return wrong(table, a->positional ? "missing word" : "missing option", a->name);
+        if (!a->required || o.seen[i]) continue;
+        snprintf(name, sizeof name, "%s%s", a->positional ? "" : "--", a->name);
+        return wrong(table, a->positional ? "missing word" : "missing option", name);
     }
     return SF_OK;
 }

@@ -37,6 +37,7 @@ typedef struct {
     const char *meta;          /* "N", "FILE"; NULL for flags */
     const char *help;          /* one line, with default and unit */
     bool positional, required; /* positional words fill the rows in order */
+    bool positive;             /* numbers only: 0 and less are refused */
 } sf_arg;                      /* a table ends with .name == NULL; at most 64 rows */
 
 typedef struct {

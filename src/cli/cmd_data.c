@@ -175,6 +175,7 @@ sf_status sf_cmd_plan(int argc, char **argv)
                         .kind = SF_ARG_REAL,
                         .value = &w.memory_gb,
                         .meta = "G",
+                        .positive = true,
                         .help = "memory budget of one patch batch; default: the recipe's" },
                       { .name = "explain",
                         .kind = SF_ARG_FLAG,
@@ -248,6 +249,7 @@ sf_status sf_cmd_preprocess(int argc, char **argv)
                         .kind = SF_ARG_INT,
                         .value = &threads,
                         .meta = "T",
+                        .positive = true,
                         .help = "per rank; default: this rank's share" },
                       { .name = NULL } };
     const sf_arg_table table = {

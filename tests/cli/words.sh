@@ -15,6 +15,10 @@ for c in run verify fingerprint plan preprocess train select predict ensemble ac
   expect 2 'no-such-option' "$SEGFLEET" $c --no-such-option
 done
 expect 2 'DATASET' "$SEGFLEET" verify
+expect 2 'missing option --work' "$SEGFLEET" run "$tmp"
+for n in epochs iterations batch-size threads memory-gb; do
+  expect 2 "$n must be greater than 0" "$SEGFLEET" run "$tmp" --work "$tmp/w" --$n 0
+done
 expect 2 'extra' "$SEGFLEET" phantom "$tmp/p" extra
 expect 0 'Dataset999_Phantom' "$SEGFLEET" phantom "$tmp/p" --cases 3 --extent 16
 expect 2 'exists already' "$SEGFLEET" phantom "$tmp/p" --cases 3
