@@ -206,6 +206,16 @@ sf_status sf_cmd_plan(int argc, char **argv)
     return sf_comm_agree(sf_comm_world(), st);
 }
 
+/* Plans carry the recipe that made them: run.json names it. */
+static sf_status recipe_of(char out[SF_PATH_MAX], const char *plans_file)
+{
+    sf_plans *p = NULL;
+    SF_TRY(sf_plans_load(&p, plans_file));
+    const sf_status st = sf_path_format(out, "%s", p->recipe->name);
+    sf_plans_destroy(&p);
+    return st;
+}
+
 sf_status sf_cmd_preprocess(int argc, char **argv)
 {
     sf_run_options o = { 0 };
@@ -262,7 +272,9 @@ sf_status sf_cmd_preprocess(int argc, char **argv)
     SF_CHECK(o.settings.num_folds >= 2 && o.settings.num_folds <= 1000, SF_EINVAL,
              "--num-folds must be 2..1000");
     SF_CHECK(threads >= 0, SF_EINVAL, "--threads must not be negative");
-    SF_TRY(sf_comm_agree(sf_comm_world(), sf_cli_absolute(o.settings.dataset, dataset)));
+    sf_status st = sf_cli_absolute(o.settings.dataset, dataset);
+    if (st == SF_OK) st = recipe_of(o.settings.recipe, plans);
+    SF_TRY(sf_comm_agree(sf_comm_world(), st));
     o.threads = (int)threads;
     return sf_run_preprocess(sf_comm_world(), &o, plans);
 }

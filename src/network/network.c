@@ -1,5 +1,6 @@
 #include "network/network.h"
 #include "base/mem.h"
+#include "kernels/cpu.h"
 #include "network/exec.h"
 #include "network/graph.h"
 #include "network/layers.h"
@@ -137,6 +138,8 @@ void sf_network_destroy(sf_network **net)
 }
 
 int64_t sf_network_bytes(const sf_network *net) { return net->arena_bytes + net->param_bytes; }
+
+const char *sf_network_isa(void) { return sf_cpu_isa_name(sf_cpu_isa()); }
 
 double sf_network_forward_macs(const sf_network *net)
 {

@@ -272,3 +272,10 @@ void sf_arrays_free(sf_array **a, int count)
     sf_mem_free(*a);
     *a = NULL;
 }
+
+void sf_store_library(char out[32])
+{
+    unsigned major = 0, minor = 0, release = 0;
+    H5get_libversion(&major, &minor, &release);
+    snprintf(out, 32, "HDF5 %u.%u.%u", major, minor, release);
+}

@@ -35,6 +35,8 @@ sf_status sf_arrays_save(const char *path, const sf_array_group *groups, int n_g
  * *out is NULL. */
 sf_status sf_arrays_load(sf_array **out, int *count, json_t **attributes, const char *path,
                          const char *group);
+/** "HDF5 1.10.8": what files are written with. */
+void sf_store_library(char out[32]);
 void sf_arrays_free(sf_array **a, int count);
 
 #endif

@@ -1,5 +1,6 @@
 #include "train/checkpoint.h"
 #include "base/mem.h"
+#include "network/network.h"
 #include "store/arrays.h"
 #include <errno.h>
 #include <math.h>
@@ -30,7 +31,12 @@ static json_t *state_to_json(const sf_train_state *s)
     char seed[32];
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)s->key.seed);
     json_object_set_new(j, "format", json_string("segfleet-checkpoint-1"));
+    char library[32];
+    sf_store_library(library);
     json_object_set_new(j, "program_version", json_string(SEGFLEET_VERSION));
+    json_object_set_new(j, "compiler", json_string(__VERSION__));
+    json_object_set_new(j, "library", json_string(library));
+    json_object_set_new(j, "isa", json_string(sf_network_isa()));
     json_object_set_new(j, "variant", json_string(s->key.variant ? s->key.variant : "none"));
     json_object_set_new(j, "seed", json_string(seed));
     json_object_set_new(j, "configuration", json_string(s->key.config));
@@ -136,9 +142,11 @@ static sf_status read_seed(uint64_t *seed, const json_t *meta, const char *path)
 
 static sf_status read_state(sf_train_state *s, const json_t *meta, const char *path)
 {
-    const char *format, *extra;
+    const char *format, *extra, *isa;
     int64_t fold;
     SF_TRY(sf_json_get_str(&format, meta, "format", path));
+    SF_TRY(sf_json_get_str(&isa, meta, "isa", path));
+    snprintf(s->isa, sizeof s->isa, "%s", isa);
     SF_CHECK(strcmp(format, "segfleet-checkpoint-1") == 0, SF_EDATA,
              "%s: unknown checkpoint format %s", path, format);
     SF_TRY(read_seed(&s->key.seed, meta, path));

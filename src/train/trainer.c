@@ -173,6 +173,9 @@ static sf_status resume(trainer *t)
     sf_status st;
     SF_GOTO(done, st, sf_checkpoint_load(t->latest, &s, sf_network_params(t->net), true));
     SF_GOTO(done, st, same_run(t, &s, t->latest));
+    if (strcmp(s.isa, sf_network_isa()) != 0)
+        sf_log(SF_LOG_WARN, "resume", "isa=%s checkpoint_isa=%s: the last bits will differ",
+               sf_network_isa(), s.isa);
     SF_CHECK_GOTO(done, st, s.n_running == RUN_COUNT, SF_EDATA,
                   "%s: made by another version of this program; remove it to start afresh",
                   t->latest);
