@@ -9,7 +9,7 @@
 #include <string.h>
 
 enum { MAX_IDS = 1200 };
-static char names[MAX_IDS][16];
+static char names[MAX_IDS][24];
 static const char *ids[MAX_IDS];
 
 static void make_ids(int n)
@@ -142,7 +142,7 @@ static void one_case_in_a_file(void **state)
 static void groups_stay_together(void **state)
 {
     const char *groups[23];
-    char group_names[23][8];
+    char group_names[23][16];
     sf_splits *s = NULL;
     int sizes[5] = { 0 };
     (void)state;
