@@ -31,7 +31,7 @@ typedef struct {
 
 static void put(record *r, uint64_t v, int bytes)
 {
-    for (int i = 0; i < bytes; i++) r->data[r->n++] = (unsigned char)(v >> 8 * i);
+    for (int i = 0; i < bytes; i++, v >>= 8) r->data[r->n++] = (unsigned char)v;
 }
 
 static bool wide(const writer *w) { return w->size >= LIMIT32; }
