@@ -38,7 +38,18 @@ typedef struct {
     const char *help;          /* one line, with default and unit */
     bool positional, required; /* positional words fill the rows in order */
     bool positive;             /* numbers only: 0 and less are refused */
-} sf_arg;                      /* a table ends with .name == NULL; at most 64 rows */
+} sf_arg;                      /* a table ends with SF_ARG_END; at most 64 rows */
+
+/** One row in one line: SF_ARG("work", 'w', STR, &work, "DIR", "work folder", .required = true). */
+#define SF_ARG(NAME, LETTER, KIND, VALUE, META, HELP, ...)                                         \
+    {                                                                                              \
+        .name = NAME, .letter = LETTER, .kind = SF_ARG_##KIND, .value = VALUE, .meta = META,       \
+        .help = HELP, ##__VA_ARGS__                                                                \
+    }
+#define SF_ARG_END                                                                                 \
+    {                                                                                              \
+        .name = NULL                                                                               \
+    }
 
 typedef struct {
     const char *command; /* "plan" */

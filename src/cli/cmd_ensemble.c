@@ -13,36 +13,16 @@ sf_status sf_cmd_ensemble(int argc, char **argv)
     const char *out = NULL, *format = "npz";
     bool done = false;
     int n = 0;
-    sf_arg args[] = { { .name = "input",
-                        .letter = 'i',
-                        .kind = SF_ARG_LIST,
-                        .value = &in,
-                        .meta = "DIR...",
-                        .required = true,
-                        .help = "folders written by predict --save-probabilities, or by nnU-Net" },
-                      { .name = "output",
-                        .letter = 'o',
-                        .kind = SF_ARG_STR,
-                        .value = &out,
-                        .meta = "DIR",
-                        .required = true,
-                        .help = "segmentations of the mean" },
-                      { .name = "dataset-json",
-                        .letter = 'd',
-                        .kind = SF_ARG_STR,
-                        .value = &o.dataset_json,
-                        .meta = "FILE",
-                        .help = "labels; default: dataset.json of the first folder" },
-                      { .name = "save-probabilities",
-                        .kind = SF_ARG_FLAG,
-                        .value = &o.save_probabilities,
-                        .help = "also write the mean" },
-                      { .name = "probabilities-format",
-                        .kind = SF_ARG_STR,
-                        .value = &format,
-                        .meta = "npz|h5",
-                        .help = "of the mean; default npz" },
-                      { .name = NULL } };
+    sf_arg args[] = {
+        SF_ARG("input", 'i', LIST, &in, "DIR...",
+               "folders written by predict --save-probabilities, or by nnU-Net", .required = true),
+        SF_ARG("output", 'o', STR, &out, "DIR", "segmentations of the mean", .required = true),
+        SF_ARG("dataset-json", 'd', STR, &o.dataset_json, "FILE",
+               "labels; default: dataset.json of the first folder"),
+        SF_ARG("save-probabilities", 0, FLAG, &o.save_probabilities, NULL, "also write the mean"),
+        SF_ARG("probabilities-format", 0, STR, &format, "npz|h5", "of the mean; default npz"),
+        SF_ARG_END,
+    };
     const sf_arg_table table = {
         "ensemble", "average the stored probabilities of several models",
         "All folders must hold the same cases, as CASE.npz (ours or nnU-Net's) or CASE.h5.", args
@@ -90,34 +70,17 @@ sf_status sf_cmd_determine(int argc, char **argv)
 {
     pp_words w = { 0 };
     bool done = false;
-    sf_arg args[] = { { .name = "pred",
-                        .letter = 'p',
-                        .kind = SF_ARG_STR,
-                        .value = &w.pred,
-                        .meta = "DIR",
-                        .required = true,
-                        .help = "segmentations of cross-validation" },
-                      { .name = "ref",
-                        .letter = 'r',
-                        .kind = SF_ARG_STR,
-                        .value = &w.ref,
-                        .meta = "DIR",
-                        .required = true,
-                        .help = "reference labels of the same names" },
-                      { .name = "dataset-json",
-                        .letter = 'd',
-                        .kind = SF_ARG_STR,
-                        .value = &w.dataset_json,
-                        .meta = "FILE",
-                        .help = "labels; default: dataset.json in PRED, or in or above REF" },
-                      { .name = "output",
-                        .letter = 'o',
-                        .kind = SF_ARG_STR,
-                        .value = &w.file,
-                        .meta = "FILE",
-                        .required = true,
-                        .help = "postprocessing.json to write" },
-                      { .name = NULL } };
+    sf_arg args[] = {
+        SF_ARG("pred", 'p', STR, &w.pred, "DIR", "segmentations of cross-validation",
+               .required = true),
+        SF_ARG("ref", 'r', STR, &w.ref, "DIR", "reference labels of the same names",
+               .required = true),
+        SF_ARG("dataset-json", 'd', STR, &w.dataset_json, "FILE",
+               "labels; default: dataset.json in PRED, or in or above REF"),
+        SF_ARG("output", 'o', STR, &w.file, "FILE", "postprocessing.json to write",
+               .required = true),
+        SF_ARG_END,
+    };
     const sf_arg_table table = {
         "determine-postprocessing",
         "measure which removals of small components help, and write them down", NULL, args
@@ -146,34 +109,16 @@ sf_status sf_cmd_postprocess(int argc, char **argv)
     pp_words w = { 0 };
     bool done = false;
     int n = 0;
-    sf_arg args[] = { { .name = "pred",
-                        .letter = 'p',
-                        .kind = SF_ARG_STR,
-                        .value = &w.pred,
-                        .meta = "DIR",
-                        .required = true,
-                        .help = "segmentations" },
-                      { .name = "postprocessing",
-                        .letter = 'f',
-                        .kind = SF_ARG_STR,
-                        .value = &w.file,
-                        .meta = "FILE",
-                        .required = true,
-                        .help = "postprocessing.json, ours or nnU-Net's" },
-                      { .name = "dataset-json",
-                        .letter = 'd',
-                        .kind = SF_ARG_STR,
-                        .value = &w.dataset_json,
-                        .meta = "FILE",
-                        .help = "labels; default: dataset.json in PRED" },
-                      { .name = "output",
-                        .letter = 'o',
-                        .kind = SF_ARG_STR,
-                        .value = &w.out,
-                        .meta = "DIR",
-                        .required = true,
-                        .help = "treated segmentations; another folder than PRED" },
-                      { .name = NULL } };
+    sf_arg args[] = {
+        SF_ARG("pred", 'p', STR, &w.pred, "DIR", "segmentations", .required = true),
+        SF_ARG("postprocessing", 'f', STR, &w.file, "FILE",
+               "postprocessing.json, ours or nnU-Net's", .required = true),
+        SF_ARG("dataset-json", 'd', STR, &w.dataset_json, "FILE",
+               "labels; default: dataset.json in PRED"),
+        SF_ARG("output", 'o', STR, &w.out, "DIR", "treated segmentations; another folder than PRED",
+               .required = true),
+        SF_ARG_END,
+    };
     const sf_arg_table table = { "apply-postprocessing",
                                  "treat segmentations as postprocessing.json says", NULL, args };
     SF_TRY(sf_cli_parse(&table, argc, argv, &done));
@@ -196,34 +141,13 @@ sf_status sf_cmd_accumulate(int argc, char **argv)
 {
     const char *work = NULL, *config = NULL, *folds = NULL, *out = NULL;
     bool done = false;
-    sf_arg args[] = { { .name = "work",
-                        .letter = 'w',
-                        .kind = SF_ARG_STR,
-                        .value = &work,
-                        .meta = "DIR",
-                        .required = true,
-                        .help = "work folder with trained folds" },
-                      { .name = "config",
-                        .letter = 'c',
-                        .kind = SF_ARG_STR,
-                        .value = &config,
-                        .meta = "NAME",
-                        .required = true,
-                        .help = "2d, 3d_fullres, ..." },
-                      { .name = "folds",
-                        .letter = 'f',
-                        .kind = SF_ARG_STR,
-                        .value = &folds,
-                        .meta = "all|LIST",
-                        .help = "default all" },
-                      { .name = "output",
-                        .letter = 'o',
-                        .kind = SF_ARG_STR,
-                        .value = &out,
-                        .meta = "DIR",
-                        .required = true,
-                        .help = "new or empty folder" },
-                      { .name = NULL } };
+    sf_arg args[] = {
+        SF_ARG("work", 'w', STR, &work, "DIR", "work folder with trained folds", .required = true),
+        SF_ARG("config", 'c', STR, &config, "NAME", "2d, 3d_fullres, ...", .required = true),
+        SF_ARG("folds", 'f', STR, &folds, "all|LIST", "default all"),
+        SF_ARG("output", 'o', STR, &out, "DIR", "new or empty folder", .required = true),
+        SF_ARG_END,
+    };
     const sf_arg_table table = {
         "accumulate", "gather the folds' validation segmentations and score them together", NULL,
         args

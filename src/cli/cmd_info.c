@@ -132,18 +132,14 @@ sf_status sf_cmd_info(int argc, char **argv)
 {
     const char *path = NULL;
     bool hash = false, done = false;
-    sf_arg args[] = { { .name = "FILE",
-                        .kind = SF_ARG_STR,
-                        .value = &path,
-                        .positional = true,
-                        .required = true,
-                        .help = "JSON, our .h5 files, .pth checkpoints, images" },
-                      { .name = "hash",
-                        .kind = SF_ARG_FLAG,
-                        .value = &hash,
-                        .help = "only the hash of a checkpoint's weights: SHA-256 over all "
-                                "parameters in name order, float32 little-endian" },
-                      { .name = NULL } };
+    sf_arg args[] = {
+        SF_ARG("FILE", 0, STR, &path, NULL, "JSON, our .h5 files, .pth checkpoints, images",
+               .positional = true, .required = true),
+        SF_ARG("hash", 0, FLAG, &hash, NULL,
+               "only the hash of a checkpoint's weights: SHA-256 over all parameters in name "
+               "order, float32 little-endian"),
+        SF_ARG_END,
+    };
     const sf_arg_table table = { "info", "print what a file holds", NULL, args };
     SF_TRY(sf_cli_parse(&table, argc, argv, &done));
     if (done) return SF_OK;
