@@ -161,12 +161,21 @@ sf_status sf_cmd_plan(int argc, char **argv)
     return sf_comm_agree(sf_comm_world(), st);
 }
 
-/* Plans carry the recipe that made them: run.json names it. */
-static sf_status recipe_of(char out[SF_PATH_MAX], const char *plans_file)
+/* Plans carry the recipe that made them: run.json names it. `asked` (may be NULL) must be the same.
+ */
+static sf_status recipe_of(char out[SF_PATH_MAX], const char *plans_file, const char *asked)
 {
     sf_plans *p = NULL;
-    SF_TRY(sf_plans_load(&p, plans_file));
-    const sf_status st = sf_path_format(out, "%s", p->recipe->name);
+    sf_recipe *r = NULL;
+    sf_status st;
+    SF_GOTO(end, st, sf_plans_load(&p, plans_file));
+    if (asked) SF_GOTO(end, st, sf_recipe_load(&r, asked, NULL));
+    SF_CHECK_GOTO(end, st, !r || strcmp(r->name, p->recipe->name) == 0, SF_EINVAL,
+                  "%s was planned with recipe %s: leave --recipe out, or plan again", plans_file,
+                  p->recipe->name);
+    SF_GOTO(end, st, sf_path_format(out, "%s", p->recipe->name));
+end:
+    sf_recipe_destroy(&r);
     sf_plans_destroy(&p);
     return st;
 }
@@ -174,7 +183,7 @@ static sf_status recipe_of(char out[SF_PATH_MAX], const char *plans_file)
 sf_status sf_cmd_preprocess(int argc, char **argv)
 {
     sf_run_options o = { 0 };
-    const char *dataset = NULL, *plans = NULL;
+    const char *dataset = NULL, *plans = NULL, *recipe = NULL;
     int64_t threads = 0;
     bool done = false;
     sf_settings_default(&o.settings);
@@ -182,6 +191,7 @@ sf_status sf_cmd_preprocess(int argc, char **argv)
         SF_ARG("DATASET", 0, STR, &dataset, NULL, "dataset folder", .positional = true,
                .required = true),
         SF_ARG("plans", 'p', STR, &plans, "FILE", "plans file", .required = true),
+        SF_ARG("recipe", 0, STR, &recipe, "NAME|FILE", "must be the one that made the plans"),
         SF_ARG("work", 'w', STR, &o.work, "DIR", "work folder; made when missing",
                .required = true),
         SF_ARG("configs", 'c', STR, &o.configs, "LIST", "default: all of the plan"),
@@ -202,7 +212,7 @@ sf_status sf_cmd_preprocess(int argc, char **argv)
              "--num-folds must be 2..1000");
     SF_CHECK(threads >= 0, SF_EINVAL, "--threads must not be negative");
     sf_status st = sf_cli_absolute(o.settings.dataset, dataset);
-    if (st == SF_OK) st = recipe_of(o.settings.recipe, plans);
+    if (st == SF_OK) st = recipe_of(o.settings.recipe, plans, recipe);
     SF_TRY(sf_comm_agree(sf_comm_world(), st));
     o.threads = (int)threads;
     return sf_run_preprocess(sf_comm_world(), &o, plans);
