@@ -31,7 +31,7 @@ typedef struct {
     double makespan, idle;
 } sf_sched_report;
 
-/** Collective over `world`. Each group is one rank for now (D brings larger ones). Stops handing
+/** Collective over `world`. Each group is one rank. Stops handing
  * out when a task fails or asks to stop; running tasks finish; then all ranks return that status
  * with its text (sf_comm_agree). The task list must be the same on all ranks: SF_EINTERNAL
  * otherwise. Dependencies that do not exist or form a circle: SF_EINVAL, nothing is run.

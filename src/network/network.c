@@ -81,7 +81,7 @@ static sf_status find_field(sf_network *net)
 static sf_status check_options(const sf_network_options *o)
 {
     SF_CHECK(o->dtype == SF_F32 || o->dtype == SF_F64, SF_EUNSUPPORTED,
-             "network: bf16 is not implemented; use float32");
+             "network: only float32 and float64 are supported");
     SF_CHECK(o->threads > 0, SF_EINVAL, "network: %d threads", o->threads);
     return SF_OK;
 }
