@@ -121,6 +121,9 @@ static void same_results(const sf_train_options *a, const sf_train_options *b)
     tst_ok(sf_checkpoint_hash(at(a, "checkpoint_best.h5"), x));
     tst_ok(sf_checkpoint_hash(at(b, "checkpoint_best.h5"), y));
     assert_string_equal(x, y);
+    /* the whole state, moving average of the Dice included: equal input gives equal bytes */
+    same_file(a, b, "checkpoint_final.h5");
+    same_file(a, b, "checkpoint_best.h5");
     same_file(a, b, "validation/summary.json");
     for (int i = 0; i < a->val->count; i++) {
         snprintf(name, sizeof name, "validation/%s.png", a->val->id[i]);
