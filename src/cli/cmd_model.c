@@ -4,6 +4,7 @@
 #include "cli/command.h"
 #include "evaluate/metrics.h"
 #include "fleet/apply.h"
+#include "fleet/inputs.h"
 #include "fleet/threads.h"
 #include "plan/splits.h"
 #include "report/table.h"
@@ -101,11 +102,12 @@ sf_status sf_cmd_select(int argc, char **argv)
 }
 
 typedef struct {
-    const char *model, *in, *out, *folds, *checkpoint, *previous;
+    const char *model, *out, *folds, *checkpoint, *previous;
     const char *probabilities_format;
+    sf_arg_list in;
     double step;
     int64_t threads, num_parts, part_id;
-    bool no_mirroring, save_probabilities, keep;
+    bool no_mirroring, save_probabilities, keep, overwrite;
 } predict_words;
 
 sf_status sf_cli_folds(int **fold, int *n, const char *list)
@@ -127,7 +129,7 @@ static sf_status find_input(sf_dataset **d, sf_case **cases, int *n_cases, const
     char json[SF_PATH_MAX];
     SF_TRY(sf_path_join(json, w->model, "dataset.json", NULL));
     SF_TRY(sf_dataset_from_json(d, json));
-    return sf_cases_find(cases, n_cases, w->in, (*d)->file_ending, (*d)->n_channels);
+    return sf_inputs_find(cases, n_cases, w->in.item, w->in.count, *d);
 }
 
 /* cases[part_id::num_parts], as nnU-Net divides them. Moves them to the front. */
@@ -166,11 +168,10 @@ static sf_status predict(const predict_words *w)
                                  .save_probabilities = w->save_probabilities,
                                  .probabilities_format = format,
                                  .keep_existing = w->keep,
+                                 .describe = true,
                                  .shared_folder = w->num_parts > 1 };
     n_mine = keep_part(cases, n_cases, w);
     SF_GOTO(end, st, sf_apply_cases(world, &o, cases, n_mine, w->out));
-    if (sf_comm_rank(world) == 0) st = sf_apply_describe(&o, w->out);
-    SF_GOTO(end, st, sf_comm_agree(world, st));
     if (sf_comm_rank(world) == 0) printf("%d cases segmented in %s\n", n_mine, w->out);
 end:
     sf_mem_free(fold);
@@ -189,7 +190,8 @@ sf_status sf_cmd_predict(int argc, char **argv)
         SF_ARG("model", 'm', STR, &w.model, "DIR",
                "model folder: results/CONFIG, or nnU-Net's TRAINER__PLANS__CONFIG",
                .required = true),
-        SF_ARG("input", 'i', STR, &w.in, "DIR", "images CASE_0000.ending, one file per channel",
+        SF_ARG("input", 'i', LIST, &w.in, "DIR|FILE...",
+               "folder of images CASE_0000.ending, one file per channel; or such files",
                .required = true),
         SF_ARG("output", 'o', STR, &w.out, "DIR", "segmentations CASE.ending", .required = true),
         SF_ARG("folds", 'f', STR, &w.folds, "all|LIST", "default all folds that are there"),
@@ -206,8 +208,9 @@ sf_status sf_cmd_predict(int argc, char **argv)
                "also write CASE.npz (nnU-Net's form) and CASE.json"),
         SF_ARG("probabilities-format", 0, STR, &w.probabilities_format, "npz|h5",
                "default npz; h5 = CASE.h5, faster and checksummed"),
-        SF_ARG("continue", 0, FLAG, &w.keep, NULL,
-               "keep finished cases; default: predict all anew"),
+        SF_ARG("continue", 0, FLAG, &w.keep, NULL, "keep finished cases of the same options"),
+        SF_ARG("overwrite", 0, FLAG, &w.overwrite, NULL,
+               "predict all cases anew; the default, so it only refuses --continue"),
         SF_ARG("num-parts", 0, INT, &w.num_parts, "N",
                "the input is divided among N calls; default 1"),
         SF_ARG("part-id", 0, INT, &w.part_id, "I",
@@ -222,6 +225,8 @@ sf_status sf_cmd_predict(int argc, char **argv)
     if (done) return SF_OK;
     SF_CHECK(w.step >= 0 && w.step <= 1 && w.threads >= 0, SF_EINVAL,
              "--step must be above 0 and at most 1, --threads not negative");
+    SF_CHECK(!w.keep || !w.overwrite, SF_EINVAL,
+             "--continue keeps finished cases, --overwrite does not: give one of them");
     SF_CHECK(w.num_parts >= 1 && w.part_id >= 0 && w.part_id < w.num_parts, SF_EINVAL,
              "--part-id must be 0..%lld (--num-parts %lld)", (long long)w.num_parts - 1,
              (long long)w.num_parts);

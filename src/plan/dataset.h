@@ -83,5 +83,9 @@ bool sf_labels_contains(const sf_labels *l, int e, int label);
  *  @param[out] out  [voxels], caller's */
 void sf_labels_decide(const sf_labels *l, const float *values, bool are_logits, int64_t voxels,
                       int32_t *out);
+/** The same for `voxels` neighbouring voxels of a larger array: a head's values are `stride` apart
+ * from the next head's. So threads can share an array. */
+void sf_labels_decide_part(const sf_labels *l, const float *values, int64_t stride, bool are_logits,
+                           int64_t voxels, int32_t *out);
 
 #endif
