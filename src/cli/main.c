@@ -34,7 +34,8 @@ static const struct {
     { "apply-postprocessing", sf_cmd_postprocess, 0, "treat segmentations accordingly" },
     { "evaluate", sf_cmd_evaluate, 0, "compare segmentations with references" },
     { "phantom", sf_cmd_phantom, 0, "make a small labelled dataset" },
-    { "bench", sf_cmd_bench, 0, "measure this machine: a training step, the peak of a core" },
+    { "bench", sf_cmd_bench, 0,
+      "measure this machine: a training step, a prediction, the peak of a core" },
     { "info", sf_cmd_info, 0, "print what one of our files holds" },
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };

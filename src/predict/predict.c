@@ -72,10 +72,11 @@ static sf_status run_samples(passage *p, int fold, int64_t from, int64_t to)
     const double flops = 2.0 * sf_network_forward_macs(e->net) / (double)e->batch;
     for (int64_t first = from; first < to; first += e->batch) {
         const int64_t used = to - first < e->batch ? to - first : e->batch;
-        sf_prof_begin(p->prof, SF_EV_ACCUMULATE);
-        for (int64_t s = 0; s < used; s++)
+        for (int64_t s = 0; s < used; s++) {
+            sf_prof_begin(p->prof, SF_EV_CUT);
             sf_sliding_cut(&p->t, first + s, p->src, e->input + s * size, e->opt.threads);
-        sf_prof_end(p->prof, SF_EV_ACCUMULATE, 0, 0);
+            sf_prof_end(p->prof, SF_EV_CUT, 0, 0);
+        }
         sf_prof_begin(p->prof, SF_EV_FORWARD);
         SF_TRY(sf_network_forward(e->net, e->input, used));
         sf_prof_end(p->prof, SF_EV_FORWARD, flops * (double)used, 0);

@@ -68,7 +68,7 @@ void sf_predictor_destroy(sf_predictor **p);
  * still reach only. A cascade's second stage takes c->seg (previous stage's labels) as one-hot
  * channels, unless c->data holds them already.
  *  @param[in] sink  gets [heads][rows][plane] of the grid c->props.shape
- *  @param[in] prof  may be NULL
+ *  @param[in] prof  gets cut, forward, accumulate, and export (the sink's time); may be NULL
  *  @return SF_EDATA: channels that do not fit the model; SF_EINVAL: previous stage's labels are
  * missing; SF_EIO: the working file; what the sink returns. */
 sf_status sf_predictor_rows(sf_predictor *p, const sf_prepared *c, sf_row_sink sink, sf_prof *prof);
