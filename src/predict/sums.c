@@ -1,7 +1,6 @@
 #include "predict/sums.h"
 #include "base/mem.h"
 #include "predict/scratch.h"
-#include <math.h>
 #include <omp.h>
 #include <string.h>
 
@@ -122,10 +121,17 @@ static void answer_line(const sf_sums *s, const bool flip[3], const float *logit
     const int64_t from = (flip[0] ? d - 1 - z : z) * h + (flip[1] ? h - 1 - y : y);
     for (int c = 0; c < s->o.heads; c++) {
         const float *in = logits + (c * d * h + from) * w;
-        for (int64_t x = 0; x < w; x++) line[c * w + x] = in[flip[2] ? w - 1 - x : x];
+        if (!flip[2]) memcpy(line + c * w, in, (size_t)w * sizeof *line);
+        for (int64_t x = 0; flip[2] && x < w; x++) line[c * w + x] = in[w - 1 - x];
     }
     if (s->o.average != SF_AVERAGE_LOGITS)
         sf_to_probabilities(line, s->o.heads, w, s->o.average == SF_AVERAGE_SIGMOID, 1);
+}
+
+/** a += b; floats commute, so it does not matter which is which. */
+static void add_into(float *restrict a, const float *restrict b, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) a[i] += b[i];
 }
 
 /** The line's sum over the mirrorings so far, in place of `line` when it is the last of several. */
@@ -135,13 +141,10 @@ static void sum_mirrorings(const sf_sums *s, int64_t mirror, int64_t z, int64_t 
     const bool first = mirror == 0, last = mirror == s->t->n_mirrors - 1;
     for (int c = 0; c < s->o.heads; c++) {
         float *sum = s->window + ((c * d + z) * h + y) * w, *v = line + c * w;
-        for (int64_t x = 0; x < w; x++) {
-            const float total = first ? v[x] : sum[x] + v[x];
-            if (last)
-                v[x] = total;
-            else
-                sum[x] = total;
-        }
+        if (first)
+            memcpy(sum, v, (size_t)w * sizeof *sum);
+        else
+            add_into(last ? v : sum, last ? sum : v, w);
     }
 }
 
@@ -151,6 +154,16 @@ typedef struct {
     const float *map;               /* [width], or NULL */
 } target;
 
+/** out += in * share * map */
+static void add_weighted(float *restrict out, const float *restrict in, float share,
+                         const float *restrict map, int64_t n)
+{
+    if (map == NULL)
+        for (int64_t i = 0; i < n; i++) out[i] += in[i] * share;
+    else
+        for (int64_t i = 0; i < n; i++) out[i] += in[i] * share * map[i];
+}
+
 /** Mean over the mirrorings, times the importance, into the sums. */
 static sf_status add_line(sf_sums *s, int fold, const target *g, const float *line, float *own)
 {
@@ -159,12 +172,10 @@ static sf_status add_line(sf_sums *s, int fold, const target *g, const float *li
     const float share = 1.0f / (float)s->t->n_mirrors; /* a power of two: exact */
     float *block;
     SF_TRY(get_block(s, at, own, &block));
-    for (int c = 0; c < s->o.heads; c++) {
-        const float *in = line + c * w;
-        float *out = block + c * width + g->corner;
-        for (int64_t x = g->x0; x < g->x1; x++)
-            out[x] += in[x] * share * (g->map != NULL ? g->map[x] : 1.0f);
-    }
+    const float *map = g->map != NULL ? g->map + g->x0 : NULL;
+    for (int c = 0; c < s->o.heads; c++)
+        add_weighted(block + c * width + g->corner + g->x0, line + c * w + g->x0, share, map,
+                     g->x1 - g->x0);
     if (fold == 0) { /* the same for all folds */
         float *weight =
             s->weight + (g->sz % s->o.rows * s->t->shape[1] + g->sy) * width + g->corner;
@@ -238,6 +249,31 @@ sf_status sf_sums_take(sf_sums *s, int64_t lo, int64_t hi, float *out)
 /* Voxels that are treated together, so that the heads' values stay in the cache. */
 enum { GROUP = 256 };
 
+/** v[i] = exp(v[i]) for v[i] <= 0, to 2 units in the last place; below -87: 0. In loops that a
+ *  compiler turns into vectors, which the library's function is not, and the same everywhere: x =
+ *  n log 2 + r, a polynomial of r (Cephes, expf), times 2^n. */
+static void exp_group(float *v, int n)
+{
+    static const float to_int = 12582912.0f; /* 1.5 * 2^23: adding it rounds to whole numbers */
+    float p[GROUP], scale[GROUP];
+    int32_t bits[GROUP];
+    for (int i = 0; i < n; i++) {
+        const float x = v[i] < -87.0f ? -87.0f : v[i];
+        const float k = (x * 1.44269504088896341f + to_int) - to_int;
+        const float r = (x - k * 0.693359375f) + k * 2.12194440e-4f;
+        float q = 1.9875691500e-4f;
+        q = q * r + 1.3981999507e-3f;
+        q = q * r + 8.3334519073e-3f;
+        q = q * r + 4.1665795894e-2f;
+        q = q * r + 1.6666665459e-1f;
+        q = q * r + 5.0000001201e-1f;
+        p[i] = q * r * r + r + 1.0f;
+        bits[i] = ((int32_t)k + 127) << 23;
+    }
+    memcpy(scale, bits, (size_t)n * sizeof *bits);
+    for (int i = 0; i < n; i++) v[i] = v[i] < -87.0f ? 0.0f : p[i] * scale[i];
+}
+
 static void softmax(float *v, int heads, int64_t stride, int n)
 {
     float top[GROUP], sum[GROUP];
@@ -248,14 +284,23 @@ static void softmax(float *v, int heads, int64_t stride, int n)
             top[i] = x > top[i] ? x : top[i];
         }
     for (int i = 0; i < n; i++) sum[i] = 0.0f;
-    for (int c = 0; c < heads; c++)
-        for (int i = 0; i < n; i++) {
-            float *p = &v[c * stride + i];
-            *p = expf(*p - top[i]);
-            sum[i] += *p;
-        }
+    for (int c = 0; c < heads; c++) {
+        float *p = v + c * stride;
+        for (int i = 0; i < n; i++) p[i] -= top[i];
+        exp_group(p, n);
+        for (int i = 0; i < n; i++) sum[i] += p[i];
+    }
     for (int c = 0; c < heads; c++)
         for (int i = 0; i < n; i++) v[c * stride + i] /= sum[i];
+}
+
+/** exp(-|v|) never overflows. */
+static void sigmoid_group(float *v, int n)
+{
+    float e[GROUP];
+    for (int i = 0; i < n; i++) e[i] = v[i] > 0.0f ? -v[i] : v[i];
+    exp_group(e, n);
+    for (int i = 0; i < n; i++) v[i] = (v[i] > 0.0f ? 1.0f : e[i]) / (1.0f + e[i]);
 }
 
 void sf_to_probabilities(float *v, int heads, int64_t voxels, bool sigmoid, int threads)
@@ -264,10 +309,6 @@ void sf_to_probabilities(float *v, int heads, int64_t voxels, bool sigmoid, int 
     for (int64_t at = 0; at < voxels; at += GROUP) {
         const int n = voxels - at < GROUP ? (int)(voxels - at) : GROUP;
         if (!sigmoid) softmax(v + at, heads, voxels, n);
-        for (int c = 0; sigmoid && c < heads; c++)
-            for (int i = 0; i < n; i++) {
-                float *p = &v[c * voxels + at + i];
-                *p = 1.0f / (1.0f + expf(-*p));
-            }
+        for (int c = 0; sigmoid && c < heads; c++) sigmoid_group(v + c * voxels + at, n);
     }
 }

@@ -202,6 +202,31 @@ static void test_probabilities(void **state)
     assert_true(fabs((double)v[5] - 1 / (1 + exp(-1.0))) < 1e-6);
     float w[2] = { 0, 1 };
     sf_to_probabilities(w, 1, 2, true, 1);
+    /* every size of difference, against double */
+    static float z[3 * 1000];
+    for (int i = 0; i < 1000; i++) {
+        z[i] = (float)i * 0.11f;
+        z[1000 + i] = -(float)i * 0.013f;
+        z[2000 + i] = (float)(i % 7);
+    }
+    static float q[3 * 1000];
+    memcpy(q, z, sizeof q);
+    sf_to_probabilities(q, 3, 1000, false, 2);
+    for (int i = 0; i < 1000; i++) {
+        double e[3], sum = 0;
+        for (int c = 0; c < 3; c++) sum += e[c] = exp((double)z[c * 1000 + i] - (double)z[i]);
+        for (int c = 0; c < 3; c++) {
+            const double want = e[c] / sum;
+            /* the difference of two logits is rounded, too */
+            assert_true(fabs((double)q[c * 1000 + i] - want) <= 1e-5 * want + 1e-37);
+        }
+    }
+    memcpy(q, z, sizeof q);
+    sf_to_probabilities(q, 3, 1000, true, 2);
+    for (int i = 0; i < 3000; i++) {
+        const double want = 1 / (1 + exp(-(double)z[i]));
+        assert_true(fabs((double)q[i] - want) <= 4e-7 * want);
+    }
     assert_true(w[0] == 0.5f && fabs((double)w[1] - 1 / (1 + exp(-1.0))) < 1e-6);
 }
 
