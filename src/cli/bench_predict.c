@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 
 /* Stages that do not overlap, in the order of a case. */
 static const sf_event stages[] = { SF_EV_READ,       SF_EV_PREPROCESS, SF_EV_CUT,  SF_EV_FORWARD,
@@ -19,9 +20,9 @@ typedef struct {
     sf_dataset *dataset;
     sf_case *cases;
     int n_cases;
-    char dir[SF_PATH_MAX];           /* temporary */
-    double *seconds[STAGES], *total; /* [repeat] */
-    int64_t windows;                 /* of one run */
+    char dir[SF_PATH_MAX];                 /* temporary */
+    double *seconds[STAGES], *total, *cpu; /* [repeat] */
+    int64_t windows;                       /* of one run */
     double flops;
 } bench;
 
@@ -36,6 +37,7 @@ static sf_status open_bench(bench *b)
     for (int k = 0; k < STAGES; k++)
         SF_TRY(sf_mem_calloc(&b->seconds[k], n, sizeof(double), SF_MEM_MISC));
     SF_TRY(sf_mem_calloc(&b->total, n, sizeof(double), SF_MEM_MISC));
+    SF_TRY(sf_mem_calloc(&b->cpu, n, sizeof(double), SF_MEM_MISC));
     SF_TRY(sf_path_format(path, "%s/segfleet-bench-XXXXXX", tmp && *tmp ? tmp : "/tmp"));
     SF_CHECK(mkdtemp(path), SF_EIO, "%s: no temporary folder can be made", path);
     return sf_path_format(b->dir, "%s", path);
@@ -46,8 +48,18 @@ static void close_bench(bench *b)
     if (b->dir[0]) sf_path_remove(b->dir);
     for (int k = 0; k < STAGES; k++) sf_mem_free(b->seconds[k]);
     sf_mem_free(b->total);
+    sf_mem_free(b->cpu);
     sf_cases_free(&b->cases, b->n_cases);
     sf_dataset_destroy(&b->dataset);
+}
+
+/* Of all threads: what a busy machine does not change. */
+static double cpu_seconds(void)
+{
+    struct timespec t;
+    return clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) == 0
+               ? (double)t.tv_sec + 1e-9 * (double)t.tv_nsec
+               : 0;
 }
 
 static sf_status run_once(bench *b, int i)
@@ -60,9 +72,10 @@ static sf_status run_once(bench *b, int i)
                                  .exact = b->w->exact,
                                  .threads = b->w->threads,
                                  .prof = &prof };
-    const double start = sf_now();
+    const double start = sf_now(), cpu = cpu_seconds();
     SF_TRY(sf_apply_cases(sf_comm_self(), &o, b->cases, b->n_cases, b->dir));
     b->total[i] = sf_now() - start;
+    b->cpu[i] = cpu_seconds() - cpu;
     for (int k = 0; k < STAGES; k++) b->seconds[k][i] = prof.ev[stages[k]].seconds;
     b->windows = prof.ev[SF_EV_CUT].calls;
     b->flops = prof.ev[SF_EV_FORWARD].flops;
@@ -89,13 +102,14 @@ static int64_t resident_peak(void)
 
 /* Medians: stages, then what is left, then the whole. */
 typedef struct {
-    double stage[STAGES], other, total, gflops, windows_per_second;
+    double stage[STAGES], other, total, cpu, gflops, windows_per_second;
 } figures;
 
 static void find_figures(figures *f, const bench *b)
 {
     double named = 0, forward = 0;
     f->total = median(b->total, b->w->repeat);
+    f->cpu = median(b->cpu, b->w->repeat);
     for (int k = 0; k < STAGES; k++) {
         named += f->stage[k] = median(b->seconds[k], b->w->repeat);
         if (stages[k] == SF_EV_FORWARD) forward = f->stage[k];
@@ -115,7 +129,7 @@ static void print_figures(const figures *f, const bench *b)
                100 * f->stage[k] / f->total);
     printf("  %-12s %9.4f s %5.1f %%   the model, folders\n", "other", f->other,
            100 * f->other / f->total);
-    printf("  %-12s %9.4f s\n", "total", f->total);
+    printf("  %-12s %9.4f s, %.4f CPU s\n", "total", f->total, f->cpu);
     printf("  %.2f windows/s, %.1f GFLOP/s in the network\n", f->windows_per_second, f->gflops);
     printf("  memory: %.0f MiB at most, the process %.0f MiB\n", (double)sf_mem_peak() / 1048576.0,
            (double)resident_peak() / 1048576.0);
@@ -126,13 +140,13 @@ static sf_status save_figures(const figures *f, const bench *b)
     json_t *seconds = json_object();
     for (int k = 0; seconds && k < STAGES; k++)
         json_object_set_new(seconds, sf_prof_name(stages[k]), json_real(f->stage[k]));
-    json_t *j = json_pack("{s:o,s:f,s:f,s:I,s:f,s:f,s:I,s:I,s:i,s:i,s:i,s:s,s:s}", "seconds",
-                          seconds, "seconds_other", f->other, "seconds_total", f->total, "windows",
-                          (json_int_t)b->windows, "windows_per_second", f->windows_per_second,
-                          "gflops", f->gflops, "peak_bytes", (json_int_t)sf_mem_peak(),
-                          "resident_peak_bytes", (json_int_t)resident_peak(), "cases", b->n_cases,
-                          "threads", b->w->threads, "repeat", b->w->repeat, "isa",
-                          sf_cpu_isa_name(sf_cpu_isa()), "conv", b->w->exact ? "exact" : "fast");
+    json_t *j = json_pack(
+        "{s:o,s:f,s:f,s:f,s:I,s:f,s:f,s:I,s:I,s:i,s:i,s:i,s:s,s:s}", "seconds", seconds,
+        "seconds_other", f->other, "seconds_total", f->total, "cpu_seconds", f->cpu, "windows",
+        (json_int_t)b->windows, "windows_per_second", f->windows_per_second, "gflops", f->gflops,
+        "peak_bytes", (json_int_t)sf_mem_peak(), "resident_peak_bytes", (json_int_t)resident_peak(),
+        "cases", b->n_cases, "threads", b->w->threads, "repeat", b->w->repeat, "isa",
+        sf_cpu_isa_name(sf_cpu_isa()), "conv", b->w->exact ? "exact" : "fast");
     SF_CHECK(j, SF_ENOMEM, "out of memory");
     const sf_status st = sf_json_save(j, b->w->json, 4, false);
     json_decref(j);

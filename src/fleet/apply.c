@@ -8,6 +8,7 @@
 #include "plan/splits.h"
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* A model folder in memory, ready to run. */
 typedef struct {
@@ -382,6 +383,25 @@ static sf_status describe(const applier *a)
     return st;
 }
 
+static bool same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* CASE.ending may be the name of an image, too; results must not take its place. */
+static sf_status check_inputs(const applier *a, const sf_case *cases, int n)
+{
+    char path[SF_PATH_MAX];
+    for (int i = 0; i < n; i++) {
+        SF_TRY(case_path(path, a, &cases[i]));
+        for (int k = 0; k < cases[i].n_images; k++)
+            SF_CHECK(!same_file(path, cases[i].images[k]), SF_EINVAL,
+                     "%s is an input image: give another folder for the results", path);
+    }
+    return SF_OK;
+}
+
 /* Older results of the cases go before the options change: else a later --continue would take them
  * for results of this call. */
 static sf_status remove_older(const applier *a, const sf_case *cases, int n)
@@ -402,6 +422,8 @@ static sf_status remove_older(const applier *a, const sf_case *cases, int n)
 /* Rank 0, before the first case. */
 static sf_status prepare_folder(const applier *a, const sf_case *cases, int n)
 {
+    SF_TRY(sf_folder_make_output(a->out_dir, &a->opt->previous_dir, a->opt->previous_dir ? 1 : 0));
+    SF_TRY(check_inputs(a, cases, n));
     if (!a->opt->shared_folder) SF_TRY(sf_path_sweep_tmp(a->out_dir));
     if (!a->opt->keep_existing) SF_TRY(remove_older(a, cases, n));
     return a->opt->describe ? describe(a) : SF_OK;
@@ -417,8 +439,7 @@ sf_status sf_apply_cases(sf_comm *world, const sf_apply_options *o, const sf_cas
                        : SF_FAIL(SF_EINVAL, "1..%d models", SF_APPLY_MAX);
     if (st == SF_OK) st = open_models(&a);
     SF_GOTO(done, st, sf_comm_agree(world, st));
-    if (rank == 0) st = sf_path_make_dirs(out_dir);
-    if (rank == 0 && st == SF_OK) st = prepare_folder(&a, cases, n);
+    if (rank == 0) st = prepare_folder(&a, cases, n);
     SF_GOTO(done, st, sf_comm_agree(world, st));
     st = sf_comm_agree(world, apply_all(&a, cases, n, rank, size));
 done:

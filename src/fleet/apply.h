@@ -40,7 +40,8 @@ typedef struct {
  *
  *  describe: what nnU-Net leaves in a folder of predictions: dataset.json, plans.json (of the first
  * model) and predict_from_raw_data_args.json with the options that decide the result; no paths, no
- * times. With keep_existing, options there that would give other segmentations are SF_EINVAL. */
+ * times. With keep_existing, options there that would give other segmentations are SF_EINVAL; so is
+ * a result in the place of an input. */
 sf_status sf_apply_cases(sf_comm *world, const sf_apply_options *o, const sf_case *cases, int n,
                          const char *out_dir);
 

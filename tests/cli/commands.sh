@@ -71,6 +71,8 @@ cmp "$tmp/all/$id.nii.gz" "$tmp/files/$id.nii.gz" || fail "a single file gives a
 cp "$tmp/broken/$bad" "$tmp/scan.nii.gz"
 expect 0 '1 cases segmented' "$seg" predict -m "$work/results/2d" -i "$tmp/scan.nii.gz" -o "$tmp/files" --folds 0 --no-mirroring
 cmp "$tmp/all/$id.nii.gz" "$tmp/files/scan.nii.gz" || fail "a file without a channel number gives another segmentation"
+expect 2 'is an input image' "$seg" predict -m "$work/results/2d" -i "$tmp/scan.nii.gz" -o "$tmp"
+cmp "$tmp/scan.nii.gz" "$data/imagesTr/$bad" || fail "an input image is changed"
 expect 3 'nosuch.nii.gz: no such' "$seg" predict -m "$work/results/2d" -i "$tmp/nosuch.nii.gz" -o "$tmp/x"
 expect 2 'end in .nii.gz' "$seg" predict -m "$work/results/2d" -i "$data/dataset.json" -o "$tmp/x"
 expect 2 'one folder, or image files' "$seg" predict -m "$work/results/2d" -i "$data/imagesTr" "$tmp/scan.nii.gz" -o "$tmp/x"
