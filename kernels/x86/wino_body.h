@@ -41,8 +41,8 @@ static int tile_size(int kernel, int64_t extent) { return kernel == 1 ? 1 : exte
 static int64_t block_tiles(const wino_geo *g)
 {
     const int64_t bytes = g->coords * (g->ib * SF_CBLOCK + CG) * 4;
-    int64_t n = (640 << 10) / bytes / ROWS * ROWS;
-    if (n < 24) n = 24;
+    int64_t n = (400 << 10) / bytes / ROWS * ROWS;
+    if (n < 12) n = 12;
     return n > MAX_BLOCK ? MAX_BLOCK : n;
 }
 
