@@ -9,6 +9,8 @@
 sf_status sf_exec_forward(sf_network *net);
 /** Run all nodes backwards from the dlogits of the levels that are not skipped. */
 sf_status sf_exec_backward(sf_network *net);
+/** "conv", "head", ...; static. */
+const char *sf_exec_kind_name(int kind);
 /** Fill what never changes: scale 1, shift 0 of values that are only activated. */
 void sf_exec_prepare(sf_network *net);
 
