@@ -82,7 +82,9 @@ end:
 
 typedef struct {
     const char *dataset, *fingerprint, *dataset_json, *recipe, *preset, *out, *explain_out;
-    double memory_gb;
+    const char *plans_name;
+    sf_arg_list spacing_words;
+    double memory_gb, spacing[3];
     bool explain;
 } plan_words;
 
@@ -112,7 +114,10 @@ static sf_status plan(const plan_words *w)
     sf_recipe *r = NULL;
     sf_fingerprint *f = NULL;
     json_t *plans = NULL, *explain = NULL;
-    const sf_planner_options o = { .memory_gb = w->memory_gb, .preset = w->preset };
+    const sf_planner_options o = { .memory_gb = w->memory_gb,
+                                   .preset = w->preset,
+                                   .spacing = w->spacing_words.count ? w->spacing : NULL,
+                                   .plans_name = w->plans_name };
     sf_status st;
     SF_GOTO(end, st, sf_recipe_load(&r, w->recipe, NULL));
     SF_GOTO(end, st, fingerprint_of(&f, &d, r, w));
@@ -140,7 +145,11 @@ sf_status sf_cmd_plan(int argc, char **argv)
                "dataset.json that belongs to --fingerprint"),
         SF_ARG("recipe", 0, STR, &w.recipe, "NAME|FILE",
                "paper (default), nnunetv2, or a JSON file"),
-        SF_ARG("preset", 0, STR, &w.preset, "NAME", "ResEncM, ResEncL or ResEncXL"),
+        SF_ARG("preset", 0, STR, &w.preset, "NAME|FILE",
+               "ResEncM, ResEncL, ResEncXL, torchres, ... (docs/recipes.md), or a JSON file"),
+        SF_ARG("spacing", 0, LIST, &w.spacing_words, "Z Y X",
+               "target spacing in mm, in the axis order of the files; default: by the recipe"),
+        SF_ARG("plans-name", 0, STR, &w.plans_name, "NAME", "default: nnU-Net's for the preset"),
         SF_ARG("memory-gb", 0, REAL, &w.memory_gb, "G",
                "memory budget of one patch batch; default: the recipe's", .positive = true),
         SF_ARG("explain", 0, FLAG, &w.explain, NULL,
@@ -157,6 +166,7 @@ sf_status sf_cmd_plan(int argc, char **argv)
              "plan: give DATASET, or both --fingerprint and --dataset-json");
     SF_CHECK(!w.dataset || !w.fingerprint, SF_EINVAL,
              "plan: DATASET and --fingerprint exclude each other");
+    SF_TRY(sf_cli_spacing(w.spacing, &w.spacing_words));
     sf_status st = sf_comm_rank(sf_comm_world()) == 0 ? plan(&w) : SF_OK;
     return sf_comm_agree(sf_comm_world(), st);
 }

@@ -16,7 +16,8 @@ sf_status sf_cmd_run(int argc, char **argv)
 {
     sf_run_options o = { .ensembles = true, .checkpoint_seconds = 300, .stop = sf_cli_stop_asked };
     sf_settings_default(&o.settings);
-    const char *dataset = NULL, *recipe = "paper", *groups = NULL;
+    const char *dataset = NULL, *recipe = "paper", *groups = NULL, *preset = NULL;
+    sf_arg_list spacing = { 0 };
     int64_t seed = 0, threads = 0;
     bool no_mirroring = false, no_ensembles = false, done = false;
     const char *conv = "fast";
@@ -40,6 +41,10 @@ sf_status sf_cmd_run(int argc, char **argv)
                "per rank; default: this rank's share of the processors", .positive = true),
         SF_ARG("memory-gb", 0, REAL, &s->memory_gb, "G",
                "planner's memory budget; default: the recipe's 8", .positive = true),
+        SF_ARG("preset", 0, STR, &preset, "NAME|FILE",
+               "planner: ResEncM, ResEncL, ResEncXL, torchres, ..., or a JSON file"),
+        SF_ARG("spacing", 0, LIST, &spacing, "Z Y X",
+               "planner: target spacing in mm, in the axis order of the files"),
         SF_ARG("groups", 0, STR, &groups, "FILE",
                "'CASE GROUP' per line: cases of one group stay in one fold"),
         SF_ARG("conv", 0, STR, &conv, "fast|exact", "convolution kernels; default fast"),
@@ -68,6 +73,8 @@ sf_status sf_cmd_run(int argc, char **argv)
     sf_status st = sf_cli_absolute(s->dataset, dataset);
     if (st == SF_OK) st = sf_cli_recipe(s->recipe, recipe);
     if (st == SF_OK && groups) st = sf_cli_absolute(s->groups, groups);
+    if (st == SF_OK && preset) st = sf_cli_recipe(s->preset, preset);
+    if (st == SF_OK) st = sf_cli_spacing(s->spacing, &spacing);
     SF_TRY(sf_comm_agree(sf_comm_world(), st));
     s->seed = (uint64_t)seed;
     s->mirror = !no_mirroring;

@@ -117,6 +117,21 @@ sf_status sf_cli_recipe(char out[SF_PATH_MAX], const char *name)
     return sf_path_format(out, "%s", name);
 }
 
+sf_status sf_cli_spacing(double out[3], const sf_arg_list *words)
+{
+    if (words->count == 0) return SF_OK;
+    SF_CHECK(words->count == 3, SF_EINVAL,
+             "--spacing takes 3 numbers (z y x, the axis order of the files), not %d",
+             words->count);
+    for (int i = 0; i < 3; i++) {
+        char *end;
+        out[i] = strtod(words->item[i], &end);
+        SF_CHECK(end != words->item[i] && *end == 0 && out[i] > 0 && out[i] < 1e9, SF_EINVAL,
+                 "--spacing: \"%s\" is no spacing in mm (z y x, each more than 0)", words->item[i]);
+    }
+    return SF_OK;
+}
+
 /* Under mpirun every rank holds the same agreed text: one line is enough. */
 static void print_error(sf_status st, bool speaks)
 {
