@@ -52,6 +52,12 @@ static sf_convt convt_now(const sf_network *net, const sf_node *nd)
     return c;
 }
 
+/** One part of a node is done: whoever times it may look at the clock. */
+static void part_done(const sf_network *net, const sf_node *nd, sf_part part)
+{
+    if (net->on_part) net->on_part(net->on_part_user, (int)(nd - net->node), part);
+}
+
 /* --- forward -------------------------------------------------------------------------------- */
 
 static sf_status forward_input(sf_network *net, sf_node *nd)
@@ -242,6 +248,7 @@ static sf_status weight_gradient(sf_network *net, const sf_node *nd, leaf_fn *le
             SF_TRY(leaf(net, nd, n, s0, s1, tree_weight(&t, t.s.n), tree_bias(&t, t.s.n)));
             tree_push(&t, (net->first + n) * nd->leaves + l);
         }
+    part_done(net, nd, SF_PART_GRAD_WEIGHT);
     announce_tree(&t);
     return SF_OK;
 }
@@ -311,6 +318,7 @@ static void backward_norm(sf_network *net, const sf_node *nd)
     sf_norm_backward_total(net->used, v->shape.c, sf_slices(v->shape), b.sums, total);
     sf_norm_backward_apply(&b, total);
     norm_gradients(net, nd, total);
+    part_done(net, nd, SF_PART_NORM_GRAD);
 }
 
 /** View of an input's gradient; *accumulate tells whether somebody wrote it before. */
@@ -402,11 +410,14 @@ static const struct {
     [SF_NODE_ADD] = { "add", forward_add, backward_add },
 };
 
+const char *sf_exec_kind_name(int kind) { return kinds[kind].name; }
+
 sf_status sf_exec_forward(sf_network *net)
 {
     for (int i = 0; i < net->n_nodes; i++) {
         sf_node *nd = &net->node[i];
         SF_TRY(kinds[nd->kind].forward(net, nd));
+        part_done(net, nd, SF_PART_FORWARD);
     }
     return SF_OK;
 }
@@ -439,6 +450,7 @@ sf_status sf_exec_backward(sf_network *net)
         if (!kinds[nd->kind].backward || !net->value[nd->out].grad_ready) continue;
         restore_input(net, nd);
         SF_TRY(kinds[nd->kind].backward(net, nd));
+        part_done(net, nd, SF_PART_GRAD_INPUT);
     }
     return SF_OK;
 }

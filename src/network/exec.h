@@ -11,6 +11,8 @@ sf_status sf_exec_forward(sf_network *net);
 sf_status sf_exec_backward(sf_network *net);
 /** See sf_network_grad_order. */
 int sf_exec_grad_order(sf_network *net, sf_grad_info *out);
+/** "conv", "head", ...; static. */
+const char *sf_exec_kind_name(int kind);
 /** Fill what never changes: scale 1, shift 0 of values that are only activated. */
 void sf_exec_prepare(sf_network *net);
 

@@ -111,6 +111,8 @@ struct sf_network {
     bool ready;        /* a forward pass has been done and not been consumed by backward */
     sf_grad_ready_fn *on_grad;
     void *on_grad_user;
+    sf_part_done_fn *on_part;
+    void *on_part_user;
 };
 
 /** Append an empty node or value; *index is its number. Pointers into the arrays move. */

@@ -98,6 +98,8 @@ sf_status sf_layer_unit(sf_network *net, const sf_unit *unit, const int *in, int
     sf_conv conv;
     SF_TRY(sf_conv_make(&conv, shape, unit->out_channels, unit->kernel, unit->stride, net->dtype));
     conv.exact = net->exact;
+    conv.in_blocks = 0;
+    for (int i = 0; i < n_in; i++) conv.in_blocks += sf_cpad(net->value[in[i]].shape.c) / SF_CBLOCK;
     int node;
     SF_TRY(sf_graph_add_node(net, SF_NODE_CONV, &node));
     for (int i = 0; i < n_in; i++) sf_graph_connect(net, node, in[i]);

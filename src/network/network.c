@@ -6,6 +6,7 @@
 #include "network/layers.h"
 #include "network/unet.h"
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 /* --- receptive field -------------------------------------------------------------------------- */
@@ -220,4 +221,55 @@ void sf_network_on_grad(sf_network *net, sf_grad_ready_fn *fn, void *user)
 int sf_network_grad_order(sf_network *net, sf_grad_info *out)
 {
     return sf_exec_grad_order(net, out);
+}
+
+/* --- what a node is -----------------------------------------------------------------------------
+ */
+
+void sf_network_on_part(sf_network *net, sf_part_done_fn *fn, void *user)
+{
+    net->on_part = fn;
+    net->on_part_user = user;
+}
+
+int sf_network_nodes(const sf_network *net) { return net->n_nodes; }
+
+/** "encoder.stages.0.0.convs.1.conv.weight" -> "encoder.stages.0.0.convs.1". */
+static void layer_name(const sf_network *net, const sf_node *nd, char *name, size_t size)
+{
+    static const char *const tails[] = { ".conv.weight", ".weight" };
+    if (nd->weight < 0) {
+        snprintf(name, size, "%s", sf_exec_kind_name(nd->kind));
+        return;
+    }
+    snprintf(name, size, "%s", net->params.item[nd->weight].name);
+    for (int i = 0; i < 2; i++) {
+        char *tail = strstr(name, tails[i]);
+        if (tail) *tail = '\0';
+    }
+}
+
+void sf_network_node(const sf_network *net, int node, sf_node_info *info)
+{
+    const sf_node *nd = &net->node[node];
+    *info = (sf_node_info){ .kind = sf_exec_kind_name(nd->kind),
+                            .variant = "",
+                            .out = net->value[nd->out].shape,
+                            .kernel = { 1, 1, 1 },
+                            .stride = { 1, 1, 1 },
+                            .input_grad = nd->n_in > 0 && net->value[nd->in[0]].wants_grad };
+    info->in = nd->n_in ? net->value[nd->in[0]].shape : info->out;
+    layer_name(net, nd, info->name, sizeof info->name);
+    if (nd->conv_impl) {
+        info->in = nd->conv.in;
+        info->variant = nd->conv_impl->name;
+        info->macs = sf_conv_macs(&nd->conv);
+        memcpy(info->kernel, nd->conv.kernel, sizeof info->kernel);
+        memcpy(info->stride, nd->conv.stride, sizeof info->stride);
+    } else if (nd->convt_impl) {
+        info->variant = nd->convt_impl->name;
+        info->macs = sf_convt_macs(&nd->convt);
+        memcpy(info->kernel, nd->convt.stride, sizeof info->kernel);
+        memcpy(info->stride, nd->convt.stride, sizeof info->stride);
+    }
 }

@@ -79,4 +79,30 @@ typedef struct {
 } sf_grad_info;
 int sf_network_grad_order(sf_network *net, sf_grad_info *out);
 
+/** The parts of a step, for whoever times them: the output of a node, the gradient through its norm
+ *  and activation, of its weights, of its inputs. */
+typedef enum {
+    SF_PART_FORWARD,
+    SF_PART_NORM_GRAD,
+    SF_PART_GRAD_WEIGHT,
+    SF_PART_GRAD_INPUT,
+    SF_PARTS
+} sf_part;
+/** Called at the end of every part of every node; fn NULL = none. Changes no result. */
+typedef void sf_part_done_fn(void *user, int node, sf_part part);
+void sf_network_on_part(sf_network *net, sf_part_done_fn *fn, void *user);
+
+/** Nodes in the order of the forward pass, and what one of them is. */
+typedef struct {
+    const char *kind;    /* "conv", "convt", "head", "input", "pool", "add"; static */
+    const char *variant; /* of the kernel ("wino_avx512"); "" without one; static */
+    char name[128];      /* of the layer: its weight's name without the last words; else the kind */
+    sf_shape in, out;    /* in.c = all concatenated channels */
+    int kernel[3], stride[3];
+    double macs;     /* multiply-adds of one forward pass of the batch */
+    bool input_grad; /* the backward pass makes the gradient of its input */
+} sf_node_info;
+int sf_network_nodes(const sf_network *net);
+void sf_network_node(const sf_network *net, int node, sf_node_info *info);
+
 #endif

@@ -9,7 +9,7 @@ expect() { # expect CODE TEXT COMMAND...
 }
 expect 0 'usage: segfleet COMMAND' "$SEGFLEET" --help
 expect 2 'unknown command' "$SEGFLEET" frobnicate
-for c in run verify fingerprint plan preprocess train select predict ensemble accumulate determine-postprocessing apply-postprocessing evaluate phantom info; do
+for c in run verify fingerprint plan preprocess train select predict ensemble accumulate determine-postprocessing apply-postprocessing evaluate phantom info bench; do
   expect 0 "segfleet $c" "$SEGFLEET" $c --help
   expect 0 "segfleet $c" "$SEGFLEET" help $c
   expect 2 'no-such-option' "$SEGFLEET" $c --no-such-option
@@ -27,6 +27,11 @@ expect 0 'no problem found' "$SEGFLEET" verify "$data"
 expect 0 '' "$SEGFLEET" fingerprint "$data" -o "$tmp/f.json"
 expect 0 'patch' "$SEGFLEET" plan --fingerprint "$tmp/f.json" --dataset-json "$data/dataset.json" --explain -o "$tmp/plans.json"
 expect 0 'configurations' "$SEGFLEET" info "$tmp/plans.json"
+b="--plans $tmp/plans.json --dataset-json $data/dataset.json --config 2d --batch 1 --threads 1 --repeat 1"
+expect 0 'GFLOP/s' "$SEGFLEET" bench step $b
+expect 0 'grad-weight' "$SEGFLEET" bench layers $b --json "$tmp/layers.json"
+grep -q '"direction": "grad-input"' "$tmp/layers.json" || fail "bench layers: no gradient of an input in its JSON"
+expect 2 'neither step' "$SEGFLEET" bench sleep $b
 expect 2 'run.json' "$SEGFLEET" train --work "$tmp/nowhere" --config 2d --fold 0
 expect 2 'recipe' "$SEGFLEET" plan "$data" --recipe nosuch -o "$tmp/x.json"
 [ ! -e "$tmp/x.json" ] || fail "a failed plan left a file"
