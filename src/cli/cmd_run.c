@@ -39,6 +39,8 @@ sf_status sf_cmd_run(int argc, char **argv)
         SF_ARG("seed", 0, INT, &seed, "S", "of initial weights, sampling, augmentation; default 0"),
         SF_ARG("threads", 't', INT, &threads, "T",
                "per rank; default: this rank's share of the processors", .positive = true),
+        SF_ARG("layout", 0, STR, &o.layout, "auto|NxM,...",
+               "N groups of M ranks, each shares a training; default auto: by cost"),
         SF_ARG("memory-gb", 0, REAL, &s->memory_gb, "G",
                "planner's memory budget; default: the recipe's 8", .positive = true),
         SF_ARG("preset", 0, STR, &preset, "NAME|FILE",

@@ -84,6 +84,9 @@ static sf_status check_options(const sf_network_options *o)
     SF_CHECK(o->dtype == SF_F32 || o->dtype == SF_F64, SF_EUNSUPPORTED,
              "network: only float32 and float64 are supported");
     SF_CHECK(o->threads > 0, SF_EINVAL, "network: %d threads", o->threads);
+    SF_CHECK(o->first >= 0 && (o->whole == 0 ? o->first == 0 : o->first + o->batch <= o->whole),
+             SF_EINVAL, "network: samples %" PRId64 " to %" PRId64 " of a batch of %" PRId64,
+             o->first, o->first + o->batch - 1, o->whole);
     return SF_OK;
 }
 
@@ -99,6 +102,8 @@ static void take_options(sf_network *net, const sf_network_options *o)
     net->deep_supervision = o->deep_supervision;
     net->exact = o->exact;
     net->threads = o->threads;
+    net->first = o->first;
+    net->whole = o->whole;
 }
 
 sf_status sf_network_create(sf_network **out, const sf_network_options *opt)
@@ -168,6 +173,8 @@ sf_status sf_network_forward(sf_network *net, const void *input, int64_t used)
 {
     SF_CHECK(used > 0 && used <= net->batch, SF_EINVAL,
              "network: %" PRId64 " samples, but it was built for %" PRId64, used, net->batch);
+    SF_CHECK(net->whole == 0 || used == net->batch, SF_EINVAL,
+             "network: %" PRId64 " samples instead of this rank's %" PRId64, used, net->batch);
     net->used = used;
     net->input = input;
     net->ready = false;
@@ -209,6 +216,11 @@ void sf_network_on_grad(sf_network *net, sf_grad_ready_fn *fn, void *user)
 {
     net->on_grad = fn;
     net->on_grad_user = user;
+}
+
+int sf_network_grad_order(sf_network *net, sf_grad_info *out)
+{
+    return sf_exec_grad_order(net, out);
 }
 
 /* --- what a node is -----------------------------------------------------------------------------
