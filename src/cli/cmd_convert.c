@@ -49,6 +49,10 @@ static sf_status convert_file(const char *in, const char *out, const char *spaci
 {
     double spacing[3];
     int written = 0;
+    char json[SF_PATH_MAX];
+    SF_TRY(sf_path_join(json, in, "dataset.json", NULL));
+    SF_CHECK(!sf_path_is_file(json), SF_EINVAL, "%s has nnU-Net v2's form already: use it as it is",
+             in);
     SF_CHECK(out, SF_EINVAL, "give OUT, the file to write");
     if (spacing_list) SF_TRY(parse_spacing(spacing, spacing_list));
     SF_TRY(sf_image_rewrite(&written, in, out, spacing_list ? spacing : NULL));

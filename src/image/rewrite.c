@@ -66,7 +66,7 @@ static int64_t image_names(char **names, size_t count)
         names[n++] = name;
     }
     sf_error_clear();
-    qsort(names, (size_t)n, sizeof *names, by_number);
+    if (n > 0) qsort(names, (size_t)n, sizeof *names, by_number);
     return n;
 }
 

@@ -63,6 +63,7 @@ static void try_read(const char *path)
 
 static void write_bytes(const char *path, const char *bytes, size_t size)
 {
+    remove(path); /* a file that is cut to 0 bytes and written anew goes to the disk at once */
     FILE *f = fopen(path, "wb");
     assert_non_null(f);
     assert_int_equal(size, fwrite(bytes, 1, size, f));
