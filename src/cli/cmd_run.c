@@ -18,15 +18,15 @@ sf_status sf_cmd_run(int argc, char **argv)
     sf_settings_default(&o.settings);
     const char *dataset = NULL, *recipe = "paper", *groups = NULL, *preset = NULL;
     sf_arg_list spacing = { 0 };
+    char work[SF_PATH_MAX];
     int64_t seed = 0, threads = 0;
     bool no_mirroring = false, no_ensembles = false, done = false;
     const char *conv = "fast";
     sf_settings *s = &o.settings;
     sf_arg args[] = {
-        SF_ARG("DATASET", 0, STR, &dataset, NULL, "dataset folder (nnU-Net v2 raw layout)",
-               .positional = true, .required = true),
-        SF_ARG("work", 'w', STR, &o.work, "DIR", "work folder; made when missing",
+        SF_ARG("DATASET", 0, STR, &dataset, NULL, SF_CLI_DATASET, .positional = true,
                .required = true),
+        SF_ARG("work", 'w', STR, &o.work, "DIR", SF_CLI_WORK),
         SF_ARG("recipe", 0, STR, &recipe, "NAME|FILE", "paper (default), nnunetv2, or a JSON file"),
         SF_ARG("configs", 'c', STR, &o.configs, "LIST",
                "2d,3d_fullres,...; default: all of the plan"),
@@ -72,12 +72,14 @@ sf_status sf_cmd_run(int argc, char **argv)
     SF_CHECK(strcmp(conv, "fast") == 0 || strcmp(conv, "exact") == 0, SF_EINVAL,
              "--conv must be fast or exact, not '%s'", conv);
     /* a folder may be missing on one host alone: all ranks hear of it */
-    sf_status st = sf_cli_absolute(s->dataset, dataset);
+    sf_status st = sf_cli_dataset(s->dataset, dataset);
+    if (st == SF_OK) st = sf_cli_work(work, o.work, s->dataset);
     if (st == SF_OK) st = sf_cli_recipe(s->recipe, recipe);
     if (st == SF_OK && groups) st = sf_cli_absolute(s->groups, groups);
     if (st == SF_OK && preset) st = sf_cli_recipe(s->preset, preset);
     if (st == SF_OK) st = sf_cli_spacing(s->spacing, &spacing);
     SF_TRY(sf_comm_agree(sf_comm_world(), st));
+    o.work = work;
     s->seed = (uint64_t)seed;
     s->mirror = !no_mirroring;
     s->exact = strcmp(conv, "exact") == 0;

@@ -33,6 +33,8 @@ static const struct {
       "measure which removals of components help" },
     { "apply-postprocessing", sf_cmd_postprocess, 0, "treat segmentations accordingly" },
     { "evaluate", sf_cmd_evaluate, 0, "compare segmentations with references" },
+    { "convert", sf_cmd_convert, 0,
+      "Decathlon and nnU-Net v1 datasets, image files, stacks of planes" },
     { "phantom", sf_cmd_phantom, 0, "make a small labelled dataset" },
     { "bench", sf_cmd_bench, 0, "measure this machine: a training step, the peak of a core" },
     { "info", sf_cmd_info, 0, "print what one of our files holds" },

@@ -69,7 +69,7 @@ static sf_status export_files(const validator *v, const sf_case *c, const sf_cas
 {
     sf_geometry geo;
     int channels;
-    SF_TRY(sf_image_probe(&geo, &channels, c->images[0]));
+    SF_TRY(sf_case_probe(&geo, &channels, c));
     const size_t voxels = (size_t)(geo.shape[0] * geo.shape[1] * geo.shape[2]);
     int32_t *labels = NULL;
     float *prob = NULL;
