@@ -160,6 +160,11 @@ FLAT void load_rows(const window *w, const wino_op op, const int m, const bool r
         at[i] = x * SF_CBLOCK;
     }
     const V slope = v_set1(s->slope);
+    V scale[BLOCK_V], shift[BLOCK_V];
+    for (int h = 0; h < BLOCK_V && rule; h++) {
+        scale[h] = v_load(s->scale + h * VLEN);
+        shift[h] = v_load(s->shift + h * VLEN);
+    }
     for (int z = 0; z < w->nz; z++)
         for (int y = 0; y < w->ny; y++) {
             const int64_t gz = w->from[0] + z, gy = w->from[1] + y;
@@ -177,8 +182,7 @@ FLAT void load_rows(const window *w, const wino_op op, const int m, const bool r
                     for (int i = 0; i < n; i++) {
                         v[i] = v_load(p + at[i] + h * VLEN);
                         if (rule) {
-                            const V t = v_fma(v_load(s->scale + h * VLEN), v[i],
-                                              v_load(s->shift + h * VLEN));
+                            const V t = v_fma(scale[h], v[i], shift[h]);
                             v[i] = v_max(t, v_mul(slope, t));
                         }
                         if (border) v[i] = v_and(v[i], keep[i]);

@@ -14,16 +14,17 @@
 #define PB2 2.25f
 
 /* All transforms work in place on the first places of v. */
+/* Even and odd parts; additions go to other execution units than multiplications. */
 FLAT void in4(V *v)
 {
     const V x1 = v[1], x2 = v[2], x3 = v[3], x4 = v[4];
-    const V ea = v_fnma(C(PB2), x2, x4), oa = v_fnma(C(PB2), x1, x3);
-    const V eb = v_fnma(C(PA2), x2, x4), ob = v_fnma(C(PA2), x1, x3);
+    const V ea = v_fnma(C(PB2), x2, x4), oa = v_fnma(C(PA * PB2), x1, v_mul(C(PA), x3));
+    const V eb = v_fnma(C(PA2), x2, x4), ob = v_fnma(C(PB * PA2), x1, v_mul(C(PB), x3));
     v[0] = v_fma(C(PA2 * PB2), v[0], v_fnma(C(PA2 + PB2), x2, x4));
-    v[1] = v_fma(C(PA), oa, ea);
-    v[2] = v_fnma(C(PA), oa, ea);
-    v[3] = v_fma(C(PB), ob, eb);
-    v[4] = v_fnma(C(PB), ob, eb);
+    v[1] = v_add(ea, oa);
+    v[2] = v_sub(ea, oa);
+    v[3] = v_add(eb, ob);
+    v[4] = v_sub(eb, ob);
     v[5] = v_fma(C(PA2 * PB2), x1, v_fnma(C(PA2 + PB2), x3, v[5]));
 }
 
@@ -58,12 +59,12 @@ FLAT void out2(V *v)
 FLAT void adj4(V *v)
 {
     const V y0 = v[0], y1 = v[1], y2 = v[2], y3 = v[3];
-    const V ea = v_fma(C(PA2), y2, y0), oa = v_fma(C(PA2), y3, y1);
-    const V eb = v_fma(C(PB2), y2, y0), ob = v_fma(C(PB2), y3, y1);
-    v[1] = v_fma(C(PA), oa, ea);
-    v[2] = v_fnma(C(PA), oa, ea);
-    v[3] = v_fma(C(PB), ob, eb);
-    v[4] = v_fnma(C(PB), ob, eb);
+    const V ea = v_fma(C(PA2), y2, y0), oa = v_fma(C(PA * PA2), y3, v_mul(C(PA), y1));
+    const V eb = v_fma(C(PB2), y2, y0), ob = v_fma(C(PB * PB2), y3, v_mul(C(PB), y1));
+    v[1] = v_add(ea, oa);
+    v[2] = v_sub(ea, oa);
+    v[3] = v_add(eb, ob);
+    v[4] = v_sub(eb, ob);
     v[5] = y3;
 }
 
