@@ -83,7 +83,7 @@ static void load_tiles(const pass *p, int64_t n, int64_t b, const int64_t *list,
 {
     const sf_block_at at = sf_inputs_block(p->in, p->n_in, b);
     const source s = open_source(&p->in[at.entry], n, at.cb);
-    const limits l = whole_volume(&p->g);
+    const limits l = whole_source(&p->g);
     for (int64_t i = 0; i < count; i++)
         transform_tile(&p->g, IN, &s, list[i], &l, v + i * SF_CBLOCK, pitch, cube, NULL);
 }
@@ -287,7 +287,7 @@ static sf_status forward(const sf_conv *c, const sf_conv_fwd *a, void *space)
                .out = &a->out,
                .n_out = 1,
                .bias = a->bias };
-    p.g = make_geo(c, sf_inputs_blocks(a->in, a->n_in), sf_blocks(c->out.c));
+    p.g = make_geo(c, sf_inputs_blocks(a->in, a->n_in), sf_blocks(c->out.c), false);
     run_pass(&p, space, a->stats, a->threads);
     return SF_OK;
 }
@@ -303,7 +303,7 @@ static sf_status backward_data(const sf_conv *c, const sf_conv_bwd_data *a, void
                .out = a->din,
                .accumulate = a->accumulate,
                .n_out = a->n_in };
-    p.g = make_geo(c, sf_blocks(c->out.c), sf_views_blocks(a->din, a->n_in));
+    p.g = make_geo(c, sf_blocks(c->out.c), sf_views_blocks(a->din, a->n_in), true);
     run_pass(&p, space, NULL, a->threads);
     return SF_OK;
 }

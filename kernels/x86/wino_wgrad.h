@@ -57,7 +57,7 @@ static void fill_inputs(const wgrad *w, int64_t b, int64_t i0, int64_t i1, float
     const wino_geo *g = &w->g;
     const sf_block_at at = sf_inputs_block(w->a->in, w->a->n_in, b);
     const source s = open_source(&w->a->in[at.entry], w->a->n, at.cb);
-    const limits l = whole_volume(g);
+    const limits l = whole_source(g);
     for (int64_t i = i0; i < i1; i++)
         transform_tile(g, IN, &s, w->list[i], &l, w->v + (b * w->count + i) * SF_CBLOCK,
                        batch_pitch(g->ib, w->count), cube, NULL);
@@ -169,9 +169,9 @@ static void write_taps(const wgrad *w, int64_t b, int64_t group, const float *du
     const sf_block_at in = sf_inputs_block(w->a->in, w->a->n_in, b);
     for (int64_t q = group * OB; q < group * OB + OB && q < g->ob; q++) {
         for (int64_t r = 0; r < in.lanes; r++) {
-            sweep_tap(g->m[0], g->t[1], g->t[2], du + r * CG + q % OB * s, from, cube, z);
-            sweep_tap(g->m[1], k[0], g->t[2], cube, y, cube, y);
-            sweep_tap(g->m[2], k[0], k[1], cube, x, taps + r * count * s, to);
+            sweep_tap(g->kind[0], g->t[1], g->t[2], du + r * CG + q % OB * s, from, cube, z);
+            sweep_tap(g->kind[1], k[0], g->t[2], cube, y, cube, y);
+            sweep_tap(g->kind[2], k[0], k[1], cube, x, taps + r * count * s, to);
         }
         from_lanes(taps, in.lanes * count,
                    (float *)w->a->dweight + (q * s * c->in.c + in.first) * count, c->in.c * count,
@@ -242,7 +242,7 @@ static sf_status backward_weight(const sf_conv *c, const sf_conv_bwd_weight *a, 
 {
     SF_TRY(sf_gather_check(a->n_in));
     wgrad w = { .c = c, .a = a };
-    w.g = make_geo(c, sf_inputs_blocks(a->in, a->n_in), sf_blocks(c->out.c));
+    w.g = make_geo(c, sf_inputs_blocks(a->in, a->n_in), sf_blocks(c->out.c), false);
     const wino_geo *g = &w.g;
     const int axis = slice_axis(g);
     w.leaf = held(&a->dout);
