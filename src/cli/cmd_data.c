@@ -137,6 +137,17 @@ static sf_status write_explanation(const json_t *explain, const char *json_path)
     return json_path ? sf_json_save(explain, json_path, 4, false) : SF_OK;
 }
 
+/* What is in the file already and not of this planning stays. */
+static sf_status keep_foreign(json_t *plans, const char *file)
+{
+    json_t *old = NULL;
+    if (!sf_path_is_file(file)) return SF_OK;
+    SF_TRY(sf_json_load(&old, file));
+    const sf_status st = sf_planner_keep_foreign(plans, old, file);
+    json_decref(old);
+    return st;
+}
+
 static sf_status plan(const plan_words *w)
 {
     sf_dataset *d = NULL;
@@ -151,6 +162,7 @@ static sf_status plan(const plan_words *w)
     SF_GOTO(end, st, sf_recipe_load(&r, w->recipe, NULL));
     SF_GOTO(end, st, fingerprint_of(&f, &d, r, w));
     SF_GOTO(end, st, sf_planner_run(&plans, &explain, f, d, r, &o));
+    SF_GOTO(end, st, keep_foreign(plans, w->out));
     SF_GOTO(end, st, sf_json_save(plans, w->out, 4, false));
     if (w->explain || w->explain_out) SF_GOTO(end, st, write_explanation(explain, w->explain_out));
 end:

@@ -1,7 +1,7 @@
 /** Hand-edited plans: every key of plans.json (nnunet-planning.md 9.1) is changed in turn. It acts,
  *  is refused by name with what to do, or is information that nothing depends on; and no key of a
  *  plan is missing from the table. What the decoded values do is tested where they are used:
- *  preprocess.edited, network.edited, network.loss, train.trainer. */
+ *  preprocess.edited, network.graph, network.loss, train.trainer. */
 #include "base/mem.h"
 #include "base/path.h"
 #include "tests/plan/plan_check.h"
