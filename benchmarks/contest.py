@@ -23,7 +23,8 @@ def run_json_lines(words, env, log):
     with open(log, "w") as err, tempfile.TemporaryFile("w+") as out:
         process = subprocess.Popen([str(w) for w in words], stdout=out, stderr=err, env=env)
         _, status, usage = os.wait4(process.pid, 0)
-        if status != 0:
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
             raise Failed(f"{words[0]} {words[1]} failed, see {log}")
         out.seek(0)
         rows = [json.loads(line) for line in out if line.startswith("{")]

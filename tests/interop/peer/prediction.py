@@ -46,7 +46,7 @@ def peer_model(name, args):
     t = region_training(args) if name == REGIONS else Training(name, args)
     t.prepare()
     t.run_peer(1)
-    return t, t.work / "peer_model_seed1"
+    return t, t.peer_model(1)
 
 
 def compare(folder_a, folder_b, ending):
