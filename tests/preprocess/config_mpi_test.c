@@ -56,8 +56,8 @@ static void make_plan(setup *s)
                           .use_mask = s->use_mask,
                           .spacing = { 1.5, 1.2, 1.0 },
                           .patch = { 8, 8, 8 },
-                          .data = { false, 3, 0, -1 },
-                          .seg = { true, 1, 0, -1 } };
+                          .data = { .order = 3, .force_separate_z = -1 },
+                          .seg = { .is_seg = true, .order = 1, .force_separate_z = -1 } };
     s->plans = (sf_plans){ .json = json_object(),
                            .transpose_forward = { 0, 1, 2 },
                            .transpose_backward = { 0, 1, 2 },
