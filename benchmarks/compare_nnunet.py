@@ -96,7 +96,8 @@ def compare_predict(args):
 
 def compare_preprocess(args):
     print("| dataset | cases | segfleet s | peer s, cases alone | ratio | peer s, whole process | "
-          "ratio | segfleet MiB | peer MiB |\n|---|---:|---:|---:|---|---:|---|---:|---:|", flush=True)
+          "ratio | segfleet MiB | peer MiB |\n|---|---:|---:|---:|---|---:|---|---:|---:|",
+          flush=True)
     for name in args.preprocess_cases.split(","):
         dataset, config = PREPROCESS[name]
         p = project(f"preprocess_{name}", dataset, config, args)

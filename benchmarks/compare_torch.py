@@ -65,7 +65,8 @@ class Comparison:
             _, cost = contest.run_json_lines(words, {**os.environ, **(env or {})}, self.log(name))
             r = json.loads(out.read_text())
             self.gflop = r["gflop"]
-            return [{"cpu": r["cpu_seconds_per_step"], "wall": r["seconds_per_step"]}], cost["bytes"]
+            row = {"cpu": r["cpu_seconds_per_step"], "wall": r["seconds_per_step"]}
+            return [row], cost["bytes"]
         return contest.Contender(name, run)
 
     def our_contenders(self):
@@ -92,8 +93,8 @@ class Comparison:
         return ours, installed, best
 
 
-HEAD = ("| case | threads | segfleet | CPU s | wall s | GFLOP/s | peer fp32 installed | fp32 best | "
-        "bf16 installed | bf16 best | peak MiB: ours, fp32, bf16 | best settings |\n"
+HEAD = ("| case | threads | segfleet | CPU s | wall s | GFLOP/s | peer fp32 installed | fp32 best "
+        "| bf16 installed | bf16 best | peak MiB: ours, fp32, bf16 | best settings |\n"
         "|---|---:|---|---:|---:|---:|---|---|---|---|---|---|")
 
 

@@ -57,7 +57,8 @@ class Contender:
 
 
 def options(doc, prefix):
-    p = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(description=doc,
+                                formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--python", default=sys.executable, help="interpreter with PyTorch and nnU-Net")
     p.add_argument("--program", default=ROOT / "build" / "release" / "bin" / "segfleet")
     p.add_argument("--shared", default=ROOT.parent / "shared", help="folder with bench/ and data/")
@@ -70,10 +71,11 @@ def begin(args, prefix):
     """Folder for the logs, and a first line that says what the peer is."""
     args.logs = pathlib.Path(args.logs or tempfile.mkdtemp(prefix=prefix)).resolve()
     args.logs.mkdir(parents=True, exist_ok=True)
-    probe = "import sys; sys.path.insert(0, sys.argv[1]); import environment as e; print(e.versions())"
+    probe = ("import sys; sys.path.insert(0, sys.argv[1]); "
+             "import environment; print(environment.versions())")
     done = subprocess.run([args.python, "-c", probe, PEER], capture_output=True, text=True)
     if done.returncode != 0:
-        sys.exit(f"{args.python} has no nnU-Net: scripts/peer_check --setup DIR makes one\n{done.stderr}")
+        sys.exit(f"{done.stderr}\n{args.python} has no nnU-Net: scripts/peer_check --setup DIR")
     print(f"Peer: {done.stdout.strip()}.\n", flush=True)
 
 

@@ -62,6 +62,7 @@ def call(words, log, env=None):
     seconds = time.monotonic() - begin
     if process.returncode != 0:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-25:])
-        sys.exit(f"{' '.join(map(str, words))}\nfailed ({process.returncode}); {log} ends with:\n{tail}")
+        sys.exit(f"{' '.join(map(str, words))}\nfailed with {process.returncode}; "
+                 f"{log} ends with:\n{tail}")
     return {"wall": seconds, "cpu": usage.ru_utime + usage.ru_stime,
             "bytes": usage.ru_maxrss * 1024}

@@ -22,7 +22,8 @@ class Training:
     """One row of CASES in a folder of its own."""
 
     def __init__(self, name, args):
-        dataset, self.config, self.batch, self.patch, self.features, epochs, iterations = CASES[name]
+        dataset, self.config, self.batch, self.patch, self.features, epochs, iterations = \
+            CASES[name]
         self.name = name
         self.epochs = args.epochs or epochs
         self.iterations = args.iterations or iterations
@@ -103,8 +104,9 @@ def judge(training, seeds):
 
     plan = "x".join(map(str, read_json(training.project.plans)["configurations"]
                         [training.config]["patch_size"]))
-    return (f"| {training.name} | {plan}, {training.batch} | {training.epochs * training.iterations}"
-            f" | {cell(dice)} | {cell(peer_dice)} | {d_dice:+.4f} (limit {limit:.4f}) | {cell(loss)} | "
+    steps = training.epochs * training.iterations
+    return (f"| {training.name} | {plan}, {training.batch} | {steps} | {cell(dice)} | "
+            f"{cell(peer_dice)} | {d_dice:+.4f} (limit {limit:.4f}) | {cell(loss)} | "
             f"{cell(peer_loss)} | {d_loss:+.4f} | {'yes' if good else 'NO'} |"), good
 
 
