@@ -12,6 +12,7 @@ Times are CPU seconds of the process (medians), so that other work on the machin
 import json
 import os
 import re
+import statistics
 
 import contest
 
@@ -26,6 +27,7 @@ CANDIDATES = {
 # wanted ratios: fp32 as installed, fp32 best, bf16 best; then memory against fp32 and bf16
 TARGETS = {**{case: (6, 4.5, 2.5) for case in "abcds"}, "e": (5, 3.5, 2), "f": (5.5, 4, 2.3)}
 MEMORY_TARGETS = (0.5, 0.7)
+LAYER_TARGETS = {"3x3x3": (5, 2.5), "3x3": (3, "-")}  # against fp32, bf16
 
 
 class Comparison:
@@ -63,7 +65,8 @@ class Comparison:
             _, cost = contest.run_json_lines(words, {**os.environ, **(env or {})}, self.log(name))
             r = json.loads(out.read_text())
             self.gflop = r["gflop"]
-            return [{"cpu": r["cpu_seconds_per_step"], "wall": r["seconds_per_step"]}], cost["bytes"]
+            row = {"cpu": r["cpu_seconds_per_step"], "wall": r["seconds_per_step"]}
+            return [row], cost["bytes"]
         return contest.Contender(name, run)
 
     def our_contenders(self):
@@ -90,8 +93,8 @@ class Comparison:
         return ours, installed, best
 
 
-HEAD = ("| case | threads | segfleet | CPU s | wall s | GFLOP/s | peer fp32 installed | fp32 best | "
-        "bf16 installed | bf16 best | peak MiB: ours, fp32, bf16 | best settings |\n"
+HEAD = ("| case | threads | segfleet | CPU s | wall s | GFLOP/s | peer fp32 installed | fp32 best "
+        "| bf16 installed | bf16 best | peak MiB: ours, fp32, bf16 | best settings |\n"
         "|---|---:|---|---:|---:|---:|---|---|---|---|---|---|")
 
 
@@ -160,19 +163,42 @@ def time_layers(case, args):
     return rows, found
 
 
+def layer_ratios(r, found):
+    """The peer's seconds over ours in float32 and bfloat16; its faster layout counts."""
+    fp32, bf16 = (min(v for (dtype, _), v in found[r["id"]].items() if dtype == kind)
+                  for kind in ("float32", "bfloat16"))
+    return dict(r, fp32=fp32, bf16=bf16, ratio=fp32 / r["seconds"], half=bf16 / r["seconds"])
+
+
+def print_summary(rows):
+    """Medians over the layers that the targets speak of: >= 32 channels, extent >= 16."""
+    print("\n| layers of >= 32 channels, extent >= 16 | direction | count | against fp32 | "
+          "against bf16 |\n|---|---|---:|---|---|")
+    groups = {}
+    for r in rows:
+        if min(r["ci"], r["co"]) >= 32 and min(r["edges"]) >= 16:
+            groups.setdefault(("x".join(map(str, r["kernel"])), r["direction"]), []).append(r)
+    for (kernel, direction), group in sorted(groups.items()):
+        goals = LAYER_TARGETS.get(kernel, ("-", "-"))
+        cells = (f"{statistics.median(g[key] for g in group):.2f}x ({goal})"
+                 for key, goal in zip(("ratio", "half"), goals))
+        print(f"| {kernel} | {direction} | {len(group)} | {' | '.join(cells)} |", flush=True)
+
+
 def compare_layers(args):
-    """Single layers; the peer's faster layout counts. Ours include what is fused into them:
-    normalisation and activation on load, statistics on store."""
+    """Single layers. Ours include what is fused into them: normalisation and activation on load,
+    statistics on store."""
     print("| case | layer | shape | direction | segfleet ms | oneDNN fp32 ms | ratio | "
           "oneDNN bf16 ms | ratio |\n|---|---|---|---|---:|---:|---:|---:|---:|", flush=True)
+    everything = []
     for case in args.cases.split(","):
         rows, found = time_layers(case, args)
-        for r in rows:
-            fp32, bf16 = (min(v for (dtype, _), v in found[r["id"]].items() if dtype == kind)
-                          for kind in ("float32", "bfloat16"))
+        everything += [layer_ratios(r, found) for r in rows]
+        for r in everything[-len(rows):]:
             print(f"| {case} | {r['name']} | {r['shape']} | {r['direction']} | "
-                  f"{r['seconds'] * 1e3:.2f} | {fp32 * 1e3:.2f} | {fp32 / r['seconds']:.2f} | "
-                  f"{bf16 * 1e3:.2f} | {bf16 / r['seconds']:.2f} |", flush=True)
+                  f"{r['seconds'] * 1e3:.2f} | {r['fp32'] * 1e3:.2f} | {r['ratio']:.2f} | "
+                  f"{r['bf16'] * 1e3:.2f} | {r['half']:.2f} |", flush=True)
+    print_summary(everything)
 
 
 def main():

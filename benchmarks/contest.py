@@ -23,7 +23,8 @@ def run_json_lines(words, env, log):
     with open(log, "w") as err, tempfile.TemporaryFile("w+") as out:
         process = subprocess.Popen([str(w) for w in words], stdout=out, stderr=err, env=env)
         _, status, usage = os.wait4(process.pid, 0)
-        if status != 0:
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
             raise Failed(f"{words[0]} {words[1]} failed, see {log}")
         out.seek(0)
         rows = [json.loads(line) for line in out if line.startswith("{")]
@@ -56,7 +57,8 @@ class Contender:
 
 
 def options(doc, prefix):
-    p = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(description=doc,
+                                formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--python", default=sys.executable, help="interpreter with PyTorch and nnU-Net")
     p.add_argument("--program", default=ROOT / "build" / "release" / "bin" / "segfleet")
     p.add_argument("--shared", default=ROOT.parent / "shared", help="folder with bench/ and data/")
@@ -69,10 +71,11 @@ def begin(args, prefix):
     """Folder for the logs, and a first line that says what the peer is."""
     args.logs = pathlib.Path(args.logs or tempfile.mkdtemp(prefix=prefix)).resolve()
     args.logs.mkdir(parents=True, exist_ok=True)
-    probe = "import sys; sys.path.insert(0, sys.argv[1]); import environment as e; print(e.versions())"
+    probe = ("import sys; sys.path.insert(0, sys.argv[1]); "
+             "import environment; print(environment.versions())")
     done = subprocess.run([args.python, "-c", probe, PEER], capture_output=True, text=True)
     if done.returncode != 0:
-        sys.exit(f"{args.python} has no nnU-Net: scripts/peer_check --setup DIR makes one\n{done.stderr}")
+        sys.exit(f"{done.stderr}\n{args.python} has no nnU-Net: scripts/peer_check --setup DIR")
     print(f"Peer: {done.stdout.strip()}.\n", flush=True)
 
 

@@ -2,7 +2,7 @@
 per line on standard output.
 
 usage: torch_worker.py step PLANS DATASET_JSON SETTINGS     SETTINGS: JSON, see Settings
-       torch_worker.py layers LAYERS.json THREADS REPEAT    rows with kernel, stride, channels, edges
+       torch_worker.py layers LAYERS THREADS REPEAT       JSON: kernel, stride, channels, edges
 """
 import dataclasses
 import json

@@ -1,7 +1,6 @@
 """The peer: nnU-Net v2 on PyTorch, in a virtual environment outside the project."""
 import os
 import pathlib
-import resource
 import subprocess
 import sys
 import time
@@ -57,15 +56,13 @@ def call(words, log, env=None):
     log.parent.mkdir(parents=True, exist_ok=True)
     begin = time.monotonic()
     with open(log, "w") as out:
-        pid = subprocess.Popen([str(w) for w in words], stdout=out, stderr=out, env=env).pid
-        _, status, usage = os.wait4(pid, 0)
+        process = subprocess.Popen([str(w) for w in words], stdout=out, stderr=out, env=env)
+        _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.monotonic() - begin
-    if status != 0:
+    if process.returncode != 0:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-25:])
-        sys.exit(f"{' '.join(map(str, words))}\nfailed ({status}); {log} ends with:\n{tail}")
+        sys.exit(f"{' '.join(map(str, words))}\nfailed with {process.returncode}; "
+                 f"{log} ends with:\n{tail}")
     return {"wall": seconds, "cpu": usage.ru_utime + usage.ru_stime,
             "bytes": usage.ru_maxrss * 1024}
-
-
-def own_peak_bytes():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -28,7 +28,7 @@ def make_trainer_class(s):
     class Trainer(stock.nnUNetTrainer):
         def __init__(self, plans, configuration, fold, dataset_json, device):
             super().__init__(plans, configuration, fold, dataset_json, device)
-            self.num_epochs = s["epochs"]
+            self.num_epochs = max(1, s["epochs"])
             self.num_iterations_per_epoch = s["iterations"]
             self.num_val_iterations_per_epoch = s["val_iterations"]
             self.step_losses = []
@@ -60,15 +60,18 @@ def train(s):
                                     json.loads((pre / "dataset.json").read_text()),
                                     torch.device("cpu"))
     trainer.logger.plot_progress_png = lambda folder: None
+    if s["epochs"] == 0:  # weights as initialised
+        trainer.on_train_start()
+        trainer.on_train_end()
+        return {}
     begin = time.monotonic(), time.process_time()
     trainer.run_training()
-    end = time.monotonic(), time.process_time()
+    result = {"wall": time.monotonic() - begin[0], "cpu": time.process_time() - begin[1]}
     trainer.perform_actual_validation(False)
     summary = pathlib.Path(trainer.output_folder) / "validation" / "summary.json"
     steps = np.array(trainer.step_losses).reshape(s["epochs"], s["iterations"])
     return {"dice": json.loads(summary.read_text())["foreground_mean"]["Dice"],
-            "losses": steps.mean(axis=1).tolist(), "wall": end[0] - begin[0],
-            "cpu": end[1] - begin[1], "model": str(pathlib.Path(trainer.output_folder).parent)}
+            "losses": steps.mean(axis=1).tolist(), **result}
 
 
 def main():

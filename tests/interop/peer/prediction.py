@@ -46,7 +46,7 @@ def peer_model(name, args):
     t = region_training(args) if name == REGIONS else Training(name, args)
     t.prepare()
     t.run_peer(1)
-    return t, t.work / "peer_model_seed1"
+    return t, t.peer_model(1)
 
 
 def compare(folder_a, folder_b, ending):
@@ -84,15 +84,16 @@ def check(name, args):
           "--threads", 1], t.work / "predict_ours.log")
     cases, equal, total, worst, labels = compare(ours, theirs, ending)
     good = equal / total >= MIN_AGREEMENT
+    seen, verdict = " ".join(map(str, labels)), "yes" if good else "NO"
     return (f"| {name} | {cases} | {total} | {total - equal} | {100 * equal / total:.4f} % | "
-            f"{100 * worst:.4f} % | {' '.join(map(str, labels))} | {'yes' if good else 'NO'} |"), good
+            f"{100 * worst:.4f} % | {seen} | {verdict} |"), good
 
 
 def run(args):
     names = args.cases.split(",") if args.cases else [*CASES, REGIONS]
     rows = [check(name, args) for name in names]
     print(f"Peer: {versions()}; {args.accumulators} accumulators, mirroring, tile step 0.5.\n")
-    print("| model of the peer | cases | voxels | different | agreement | worst case | labels seen | "
-          "met |\n|---|---:|---:|---:|---:|---:|---|---|")
+    print("| model of the peer | cases | voxels | different | agreement | worst case | labels seen "
+          "| met |\n|---|---:|---:|---:|---:|---:|---|---|")
     print("\n".join(row for row, _ in rows))
     return 0 if all(good for _, good in rows) else 1

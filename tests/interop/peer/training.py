@@ -10,8 +10,8 @@ from projects import Project, read_json, write_json
 
 # name: dataset, configuration, batch, patch, features of the first stage, epochs, steps per epoch
 CASES = {
-    "hippocampus_2d": ("Dataset004_Hippocampus", "2d", 8, None, 32, 10, 25),
-    "hippocampus_3d": ("Dataset004_Hippocampus", "3d_fullres", 2, [40, 56, 40], 16, 10, 20),
+    "hippocampus_2d": ("Dataset004_Hippocampus", "2d", 8, None, 32, 24, 25),
+    "hippocampus_3d": ("Dataset004_Hippocampus", "3d_fullres", 2, [32, 48, 32], 16, 30, 20),
     "membrane_2d": ("Dataset206_EMMembrane", "2d", 2, [192, 192], 16, 10, 20),
 }
 FOLD = 0
@@ -22,7 +22,8 @@ class Training:
     """One row of CASES in a folder of its own."""
 
     def __init__(self, name, args):
-        dataset, self.config, self.batch, self.patch, self.features, epochs, iterations = CASES[name]
+        dataset, self.config, self.batch, self.patch, self.features, epochs, iterations = \
+            CASES[name]
         self.name = name
         self.epochs = args.epochs or epochs
         self.iterations = args.iterations or iterations
@@ -40,6 +41,10 @@ class Training:
     def result_file(self, who, seed):
         return self.work / f"{who}_seed{seed}.json"
 
+    def peer_model(self, seed):
+        """nnU-Net's model folder of this seed, with the name that says the configuration."""
+        return self.work / f"peer_seed{seed}" / self.project.peer_model().name
+
     def run_peer(self, seed):
         result = self.result_file("peer", seed)
         if result.exists():
@@ -53,8 +58,9 @@ class Training:
         script = ROOT / "tests" / "interop" / "peer" / "peer_training.py"
         call([sys.executable, script, settings], self.work / f"peer_seed{seed}.log",
              self.project.peer_environment())
-        kept = self.work / f"peer_model_seed{seed}"
+        kept = self.peer_model(seed)
         shutil.rmtree(kept, ignore_errors=True)
+        kept.parent.mkdir(exist_ok=True)
         shutil.move(self.project.peer_model(), kept)
         pathlib.Path(str(result) + ".tmp").rename(result)
 
@@ -98,8 +104,9 @@ def judge(training, seeds):
 
     plan = "x".join(map(str, read_json(training.project.plans)["configurations"]
                         [training.config]["patch_size"]))
-    return (f"| {training.name} | {plan}, {training.batch} | {training.epochs * training.iterations}"
-            f" | {cell(dice)} | {cell(peer_dice)} | {d_dice:+.4f} (limit {limit:.4f}) | {cell(loss)} | "
+    steps = training.epochs * training.iterations
+    return (f"| {training.name} | {plan}, {training.batch} | {steps} | {cell(dice)} | "
+            f"{cell(peer_dice)} | {d_dice:+.4f} (limit {limit:.4f}) | {cell(loss)} | "
             f"{cell(peer_loss)} | {d_loss:+.4f} | {'yes' if good else 'NO'} |"), good
 
 
