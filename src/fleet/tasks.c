@@ -2,7 +2,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "fleet/layout.h"
+#include "network/slabs.h"
 #include "plan/work.h"
+#include "train/group.h"
 #include "train/trainer.h"
 #include <string.h>
 
@@ -67,10 +69,11 @@ sf_status sf_task_train(const sf_project *p, sf_comm *group, const char *config,
     const sf_config *cfg;
     sf_comm *part = NULL;
     SF_TRY(sf_comm_agree(group, sf_plans_config(&cfg, p->plans, config)));
-    if (sf_comm_size(group) <= batch_of(p, cfg)) return train(p, group, config, fold);
-    /* ranks for which there is no sample wait */
+    const int64_t most = sf_group_most(&cfg->arch, cfg->patch, batch_of(p, cfg));
+    if (sf_comm_size(group) <= most) return train(p, group, config, fold);
+    /* ranks for which there is nothing left wait */
     const int rank = sf_comm_rank(group);
-    SF_TRY(sf_comm_split(&part, group, rank < batch_of(p, cfg) ? 0 : -1, rank));
+    SF_TRY(sf_comm_split(&part, group, rank < most ? 0 : -1, rank));
     const sf_status st = part ? train(p, part, config, fold) : SF_OK;
     if (part) sf_comm_destroy(&part);
     return sf_comm_agree(group, st);
@@ -151,6 +154,7 @@ static sf_status add_costs(task_list *l)
         const sf_config *cfg;
         SF_TRY(sf_plans_config(&cfg, p->plans, l->item[i].config));
         l->cost[i].batch = batch_of(p, cfg);
+        l->cost[i].slabs = sf_slabs_most(&cfg->arch, cfg->patch);
         l->cost[i].work = relative_cost(cfg, l->cost[i].batch);
         l->task[i].cost += l->cost[i].work;
     }

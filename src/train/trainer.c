@@ -15,6 +15,7 @@ typedef struct {
     const sf_train_options *opt;
     sf_comm *comm; /* of the ranks that share this training; rank 0 writes all files */
     sf_group *group;
+    int64_t first, count; /* our samples of each batch */
     const sf_config *cfg;
     const sf_recipe *recipe;
     const sf_labels *labels;
@@ -89,24 +90,21 @@ static sf_status fresh_state(trainer *t)
 
 static sf_status make_network(trainer *t)
 {
-    int64_t first, count, whole;
-    SF_TRY(sf_group_create(&t->group, t->comm, t->state.batch));
-    sf_group_share(t->group, &first, &count, &whole);
-    t->loss.gather = whole > 0 ? sf_group_gather : NULL;
-    t->loss.gather_user = t->group;
     sf_network_options o = { .arch = &t->cfg->arch,
                              .in_channels =
                                  sf_plans_input_channels(t->opt->plans, t->cfg, t->labels),
                              .heads = t->labels->n_heads,
-                             .batch = count,
-                             .first = first,
-                             .whole = whole,
                              .dtype = SF_F32,
                              .training = true,
                              .deep_supervision = true,
                              .exact = t->opt->exact,
                              .threads = t->opt->threads };
     memcpy(o.patch, t->cfg->patch, sizeof o.patch);
+    sf_group_share(t->group, &o);
+    t->loss.gather = o.whole > 0 ? sf_group_gather : NULL;
+    t->loss.gather_user = t->group;
+    t->first = o.first;
+    t->count = o.batch;
     SF_TRY(sf_network_create(&t->net, &o));
     int64_t field[3];
     sf_network_receptive_field(t->net, field);
@@ -127,8 +125,6 @@ static sf_status make_network(trainer *t)
 static sf_status make_loader(trainer *t, bool training, sf_loader **out)
 {
     const sf_id_list *list = training ? t->opt->train : t->opt->val;
-    int64_t first, count, whole;
-    sf_group_share(t->group, &first, &count, &whole);
     const sf_loader_options o = { .cases = t->cases,
                                   .ids = (const char *const *)list->id,
                                   .n_ids = list->count,
@@ -139,8 +135,8 @@ static sf_status make_loader(trainer *t, bool training, sf_loader **out)
                                                                           : t->previous_val),
                                   .key = t->opt->key,
                                   .batch = t->state.batch,
-                                  .first = first,
-                                  .count = count,
+                                  .first = t->first,
+                                  .count = t->count,
                                   .training = training,
                                   .mirror = t->opt->mirror,
                                   .threads = t->opt->loader_threads,
@@ -454,10 +450,10 @@ static sf_status open_previous(trainer *t)
                             t->cases);
 }
 
-static sf_status setup(trainer *t)
+/* What is to be trained, before any big file is touched. */
+static sf_status describe(trainer *t)
 {
     const sf_train_options *o = t->opt;
-    char container[SF_PATH_MAX];
     t->recipe = o->plans->recipe;
     t->labels = &o->dataset->labels;
     SF_TRY(sf_plans_config(&t->cfg, o->plans, o->key.config));
@@ -474,6 +470,13 @@ static sf_status setup(trainer *t)
                                  .weight_ce = t->recipe->train.weight_ce,
                                  .weight_dice = t->recipe->train.weight_dice,
                                  .global_batch = t->state.batch };
+    return SF_OK;
+}
+
+static sf_status setup(trainer *t)
+{
+    const sf_train_options *o = t->opt;
+    char container[SF_PATH_MAX];
     SF_TRY(sf_work_container(container, o->work, sf_plans_data_owner(o->plans, t->cfg)->name));
     SF_TRY(sf_cases_open(&t->cases, container, false));
     SF_TRY(open_previous(t));
@@ -523,8 +526,10 @@ static sf_status train_and_validate(trainer *t)
 sf_status sf_train_run(sf_comm *group, const sf_train_options *opt)
 {
     trainer t = { .opt = opt, .comm = group };
-    sf_status st = setup(&t);
-    SF_GOTO(done, st, sf_comm_agree(group, st));
+    sf_status st;
+    SF_GOTO(done, st, sf_comm_agree(group, describe(&t)));
+    SF_GOTO(done, st, sf_group_create(&t.group, group, &t.cfg->arch, t.cfg->patch, t.state.batch));
+    SF_GOTO(done, st, sf_comm_agree(group, setup(&t)));
     SF_GOTO(done, st, sf_group_attach(t.group, t.net, 0));
     open_log(&t);
     SF_GOTO(done, st, train_and_validate(&t));
