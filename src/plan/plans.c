@@ -1,4 +1,5 @@
 #include "plan/plans.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "plan/arch.h"
@@ -372,6 +373,29 @@ static sf_status read_config(sf_config *c, const sf_plans *p, const char *name, 
     return copy_stage(&c->next_stage, cfg, "next_stage", where);
 }
 
+/** nnU-Net passes over keys that it does not know; a misspelt one of a hand-edited plan is told. */
+static void warn_unknown(const json_t *own, const char *name, const char *where)
+{
+    static const char known[] =
+        " data_identifier preprocessor_name batch_size patch_size median_image_size_in_voxels "
+        "spacing normalization_schemes use_mask_for_norm resampling_fn_data "
+        "resampling_fn_data_kwargs resampling_fn_seg resampling_fn_seg_kwargs "
+        "resampling_fn_probabilities resampling_fn_probabilities_kwargs architecture batch_dice "
+        "next_stage previous_stage inherits_from UNet_class_name UNet_base_num_features "
+        "unet_max_num_features n_conv_per_stage_encoder n_conv_per_stage_decoder "
+        "num_pool_per_axis pool_op_kernel_sizes conv_kernel_sizes ";
+    const char *key;
+    json_t *v;
+    json_object_foreach((json_t *)(uintptr_t)own, key, v)
+    {
+        char word[80];
+        snprintf(word, sizeof word, " %.70s ", key);
+        if (!strstr(known, word))
+            sf_log(SF_LOG_WARN, "plans", "%s: configuration \"%s\": the key \"%s\" has no effect",
+                   where, name, key);
+    }
+}
+
 static sf_status read_configs(sf_plans *p, const char *where)
 {
     json_t *configs = NULL, *own;
@@ -384,6 +408,7 @@ static sf_status read_configs(sf_plans *p, const char *where)
     json_object_foreach(configs, name, own)
     {
         json_t *merged = NULL;
+        warn_unknown(own, name, where);
         SF_TRY(resolve(&merged, configs, name, 0, where));
         const sf_status st = read_config(&p->config[p->n_configs++], p, name, merged, where);
         json_decref(merged);

@@ -162,6 +162,45 @@ static void some_single_slices(void **state)
     tst_undescribe(&d);
 }
 
+/** The scheme follows the channel's name in any case, unknown names are z-scored; only z-score uses
+ *  the mask when cropping shrinks the images (5.1, 5.2). */
+static void schemes_by_channel_name(void **state)
+{
+    static const struct {
+        const char *name;
+        sf_norm_scheme scheme;
+    } rows[] = {
+        { "CT", SF_NORM_CT },
+        { "ct", SF_NORM_CT },
+        { "noNorm", SF_NORM_NONE },
+        { "NONORM", SF_NORM_NONE },
+        { "rescale_to_0_1", SF_NORM_RESCALE01 },
+        { "Rescale_To_0_1", SF_NORM_RESCALE01 },
+        { "rgb_to_0_1", SF_NORM_RGB01 },
+        { "RGB_TO_0_1", SF_NORM_RGB01 },
+        { "zscore", SF_NORM_ZSCORE },
+        { "T1", SF_NORM_ZSCORE },
+        { "CT1", SF_NORM_ZSCORE }, /* not v1's "contains CT" */
+        { "R", SF_NORM_ZSCORE },
+    };
+    static const double sp[1][3] = { { 1, 1, 1 } };
+    static const int64_t sh[1][3] = { { 40, 40, 40 } };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        tst_description d;
+        char name[32];
+        snprintf(name, sizeof name, "Dataset14%zu_Name", i % 10);
+        tst_describe_cases(&d, name, 5, sp, 1, sh, 1, 1, rows[i].name, 2);
+        d.fingerprint->median_relative_size = 0.5;
+        sf_plans *p = tst_plan(&d, "nnunetv2", NULL);
+        const sf_config *c = tst_config(p, "3d_fullres");
+        if (c->norm[0] != rows[i].scheme) fail_msg("%s", rows[i].name);
+        assert_int_equal(c->use_mask[0], rows[i].scheme == SF_NORM_ZSCORE);
+        sf_plans_destroy(&p);
+        tst_undescribe(&d);
+    }
+}
+
 static void large_iso(tst_description *d)
 {
     static const double sp[1][3] = { { 1, .8, .8 } };
@@ -295,6 +334,7 @@ int main(void)
         cmocka_unit_test(one_constant_case),
         cmocka_unit_test(ignore_label_in_statistics),
         cmocka_unit_test(some_single_slices),
+        cmocka_unit_test(schemes_by_channel_name),
         cmocka_unit_test(planning_again),
         cmocka_unit_test(presets),
         cmocka_unit_test(own_preset),
