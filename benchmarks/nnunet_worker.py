@@ -6,6 +6,7 @@ usage: nnunet_worker.py preprocess CONFIG           the dataset of nnUNet_raw, a
 import json
 import os
 import pathlib
+import shutil
 import sys
 import time
 
@@ -30,7 +31,8 @@ def preprocess(config):
     dataset = json.loads((pre / "dataset.json").read_text())
     plans = PlansManager(json.loads((pre / "nnUNetPlans.json").read_text()))
     out = pre / config
-    out.mkdir(exist_ok=True)
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir()
     files = get_filenames_of_train_images_and_targets(str(raw), dataset)
     begin = time.process_time(), time.perf_counter()
     for name, case in files.items():
