@@ -128,7 +128,7 @@ static sf_status read_image(const applier *a, running *r)
 {
     if (r->img) return SF_OK;
     sf_prof_begin(a->opt->prof, SF_EV_READ);
-    SF_TRY(sf_image_read(&r->img, (const char *const *)r->c->images, r->c->n_images));
+    SF_TRY(sf_case_read(&r->img, r->c));
     sf_prof_end(a->opt->prof, SF_EV_READ, 0, 0);
     r->geo = r->img->geo;
     return SF_OK;

@@ -29,9 +29,9 @@ static sf_status add_image(sf_case *c, const char *file)
 }
 
 /** Files in the order of their names, so that the channels of a case follow each other. */
-static sf_status add_file(sf_case *cases, int *n, const char *file, const char *ending)
+static sf_status add_file(sf_case *cases, int *n, const char *file, const sf_dataset *d)
 {
-    const char *name = sf_path_base(file);
+    const char *name = sf_path_base(file), *ending = d->file_ending;
     const size_t length = strlen(name), tail = strlen(ending);
     SF_CHECK(!sf_path_is_dir(file), SF_EINVAL, "%s: give one folder, or image files", file);
     SF_CHECK(sf_path_is_file(file), SF_EDATA, "%s: no such file", file);
@@ -41,6 +41,7 @@ static sf_status add_file(sf_case *cases, int *n, const char *file, const char *
     sf_case *last = *n > 0 ? &cases[*n - 1] : NULL;
     if (last == NULL || strlen(last->id) != id || strncmp(last->id, name, id) != 0) {
         last = &cases[(*n)++];
+        last->reader = d->reader;
         SF_TRY(sf_mem_printf(&last->id, "%.*s", (int)id, name));
     }
     return add_image(last, file);
@@ -73,8 +74,7 @@ static sf_status find_files(sf_case **cases, int *n_cases, const char *const *wo
     SF_GOTO(done, st, sf_mem_alloc(&file, (size_t)n, sizeof *file, SF_MEM_MISC));
     memcpy(file, word, (size_t)n * sizeof *file);
     qsort(file, (size_t)n, sizeof *file, by_base);
-    for (int i = 0; i < n; i++)
-        SF_GOTO(done, st, add_file(*cases, n_cases, file[i], d->file_ending));
+    for (int i = 0; i < n; i++) SF_GOTO(done, st, add_file(*cases, n_cases, file[i], d));
     for (int i = 0; i < *n_cases; i++) SF_GOTO(done, st, check_channels(&(*cases)[i], d));
 done:
     sf_mem_free(file);
@@ -91,6 +91,6 @@ sf_status sf_inputs_find(sf_case **cases, int *n_cases, const char *const *word,
     *cases = NULL;
     *n_cases = 0;
     if (n == 1 && !sf_path_is_file(word[0]))
-        return sf_cases_find(cases, n_cases, word[0], d->file_ending, d->n_channels);
+        return sf_dataset_find_cases(cases, n_cases, d, word[0]);
     return find_files(cases, n_cases, word, n, d);
 }

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "plan/work.h"
+#include "preprocess/origin.h"
 #include "preprocess/pipeline.h"
 #include <stdlib.h>
 #include <string.h>
@@ -186,7 +187,10 @@ static sf_status preprocess_one(sf_comm *world, const sf_dataset *d, const sf_pl
     SF_TRY(sf_comm_agree(world, st));
     int64_t there = sf_path_is_file(path);
     SF_TRY(sf_comm_min_i64(world, &there, 1));
-    if (there) return SF_OK;
+    if (there) {
+        if (sf_comm_rank(world) == 0) st = sf_data_origin_check(path, p, cfg);
+        return sf_comm_agree(world, st);
+    }
     const double begin = sf_now();
     SF_TRY(sf_preprocess_config(world, d, p, cfg, path, threads));
     sf_log(SF_LOG_INFO, "preprocessed", "cfg=%s cases=%d sec=%.1f", cfg->name, d->n_train,

@@ -65,18 +65,56 @@ int64_t sf_graph_leaf_start(int64_t slices, int64_t leaves, int64_t l)
     return at < slices ? at : slices;
 }
 
-static int bits(int64_t n)
+int sf_graph_tree_depth(const sf_network *net, int64_t leaves)
 {
-    int b = 0;
-    for (; n > 0; n >>= 1) b++;
-    return b;
+    const sf_tree t = { net->whole > 0 ? net->whole : net->batch, leaves };
+    sf_tree_stack s;
+    return sf_tree_cover(&t, net->first * leaves, (net->first + net->batch) * leaves, &s);
 }
 
-/* A counter of n leaves holds at most bits(n-1) finished parts while the last leaf comes in; whole
-   samples lie below those of the sample at work. */
-int sf_graph_tree_depth(int64_t samples, int64_t leaves)
+/* --- slabs ------------------------------------------------------------------------------------ */
+
+/** What node `nd` needs of its input beyond the own slices: none, one slice on each side, or all.
+ */
+static int64_t needed(const sf_network *net, const sf_node *nd, const sf_value *in)
 {
-    return bits(samples - 1) + bits(leaves - 1) + 1;
+    if (!net->value[nd->out].split) return 0;
+    const int axis = in->shape.d > 1 ? 0 : 1;
+    const bool conv = nd->kind == SF_NODE_CONV || nd->kind == SF_NODE_HEAD;
+    return conv && nd->conv.kernel[axis] > 1 ? 1 : -1;
+}
+
+void sf_graph_plan_slabs(sf_network *net)
+{
+    for (int i = 0; i < net->n_values; i++) {
+        net->value[i].split = sf_slabs_split(&net->slabs, net->value[i].shape);
+        net->value[i].share = -1;
+    }
+    for (int i = 0; i < net->n_nodes; i++)
+        for (int k = 0; k < net->node[i].n_in; k++) {
+            sf_value *v = &net->value[net->node[i].in[k]];
+            const int64_t n = needed(net, &net->node[i], v);
+            if (n >= 0 && v->share != 0) v->share = n;
+        }
+}
+
+void sf_graph_own_slices(const sf_network *net, sf_shape shape, int64_t *lo, int64_t *hi)
+{
+    *lo = 0;
+    *hi = sf_slices(shape);
+    if (!sf_slabs_split(&net->slabs, shape)) return;
+    *lo = sf_slabs_slice(&net->slabs, shape, net->slab);
+    *hi = sf_slabs_slice(&net->slabs, shape, net->slab + 1);
+}
+
+sf_status sf_graph_share(sf_network *net, sf_shape shape, void *data, int64_t outer, int64_t bytes,
+                         int64_t halo)
+{
+    int64_t border[SF_MAX_SLABS + 1];
+    if (!sf_slabs_split(&net->slabs, shape)) return SF_OK;
+    SF_CHECK(net->on_share, SF_EINVAL, "network: a slab without the ranks of the other slabs");
+    for (int h = 0; h <= net->slabs.n; h++) border[h] = sf_slabs_slice(&net->slabs, shape, h);
+    return net->on_share(net->on_share_user, data, outer, bytes, border, halo);
 }
 
 /* --- blocks and their steps --------------------------------------------------------------- */
@@ -179,8 +217,8 @@ static sf_status plan_node(sf_network *net, int index)
     if (nd->weight < 0) return SF_OK;
     nd->leaves = sf_graph_leaves(nd->kind == SF_NODE_CONVT ? nd->convt.in : nd->conv.out);
     /* the lowest partial sum is the gradient itself */
-    const int parts = sf_graph_tree_depth(net->batch, nd->leaves) - 1;
-    return add_block(net, parts * partial_bytes(net, nd), back, back, &nd->partial);
+    nd->parts = sf_graph_tree_depth(net, nd->leaves) - 1;
+    return add_block(net, nd->parts * partial_bytes(net, nd), back, back, &nd->partial);
 }
 
 static sf_status plan_level(sf_network *net, sf_level *lv)

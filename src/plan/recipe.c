@@ -27,6 +27,7 @@ static const field plan_fields[] = {
     FIELD(plan, target_spacing_2d, F_RULE),
     FIELD(plan, ct_statistics, F_RULE),
     FIELD(plan, mask_rule, F_RULE),
+    FIELD(plan, ignore_in_statistics, F_BOOL),
     FIELD(plan, cascade_trigger, F_NUM),
     FIELD(plan, lowres_step, F_NUM),
     FIELD(plan, lowres_cover, F_NUM),

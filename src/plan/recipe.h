@@ -25,6 +25,7 @@ typedef struct {
     sf_rule target_spacing_2d;     /* paper: plain medians; v2: the 3-D rule */
     sf_rule ct_statistics;         /* paper: all voxels pooled; v2: every case weighs the same */
     sf_rule mask_rule;             /* paper: average size <= 1 - mask_shrink; v2: median, < */
+    bool ignore_in_statistics;     /* the ignore label counts as foreground, as in v2 */
     double cascade_trigger;        /* lowres is tried when patch / median is below */
     double lowres_step;            /* relative growth of the spacing per try */
     double lowres_cover;           /* the part of the median that the lowres patch must cover */

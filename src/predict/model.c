@@ -75,11 +75,13 @@ static sf_status find_folds(sf_model *m, const char *dir, const char *checkpoint
     return SF_OK;
 }
 
-/** Which configuration a folder holds: named in model.json, else the last part of the folder's
- * name. */
-static sf_status find_config(sf_model *m, const char *dir, const json_t *model_json)
+/** Which configuration a folder holds: named in model.json or in nnU-Net's checkpoint, else the
+ * last part of the folder's name. */
+static sf_status find_config(sf_model *m, const char *dir, const json_t *model_json,
+                             const json_t *init_args)
 {
     const char *named = json_string_value(json_object_get(model_json, "configuration"));
+    if (named == NULL) named = json_string_value(json_object_get(init_args, "configuration"));
     if (named != NULL) return sf_plans_config(&m->cfg, m->plans, named);
     char *full = realpath(dir, NULL);
     SF_CHECK(full != NULL, SF_EIO, "%s: no such folder", dir);
@@ -122,47 +124,29 @@ static sf_status our_mirror_axes(sf_model *m, const json_t *model_json, const ch
     return SF_OK;
 }
 
-static sf_status load_fold(sf_model *m, int i, const char *dir, const char *checkpoint)
+/** @param[out] meta  what a PyTorch checkpoint says beside its tensors, else NULL; caller decrefs
+ */
+static sf_status load_fold(sf_model *m, int i, const char *dir, const char *checkpoint,
+                           json_t **meta)
 {
     char name[32], path[SF_PATH_MAX];
-    json_t *meta = NULL;
     bool is_torch;
     fold_name(name, m->fold[i]);
     SF_CHECK(checkpoint_path(path, dir, name, checkpoint), SF_EINVAL,
              "%s/%s holds neither %s.h5 nor %s.pth; choose other folds or finish its training", dir,
              name, checkpoint, checkpoint);
-    SF_TRY(sf_weights_load_meta(&m->weights[i], &meta, &is_torch, path));
-    sf_status st = SF_OK;
-    if (is_torch &&
-        i == 0) /* the first fold decides; an old file without the entry: no mirroring */
-        st = peer_mirror_axes(m, json_object_get(meta, "inference_allowed_mirroring_axes"), path);
-    json_decref(meta);
-    return st;
+    SF_TRY(sf_weights_load_meta(&m->weights[i], meta, &is_torch, path));
+    if (!is_torch) {
+        json_decref(*meta);
+        *meta = NULL;
+    }
+    return SF_OK;
 }
 
-static sf_status load_json(sf_model *m, const char *dir)
+/** The folds that are asked for, or all; *first as load_fold leaves it for the first of them. */
+static sf_status load_folds(sf_model *m, const char *dir, const int *folds, int n_folds,
+                            const char *checkpoint, json_t **first)
 {
-    char path[SF_PATH_MAX];
-    json_t *model_json = NULL;
-    SF_TRY(sf_path_join(path, dir, "plans.json", NULL));
-    SF_CHECK(sf_path_is_file(path), SF_EINVAL,
-             "%s is not a model folder: it has no plans.json (give the folder that holds fold_0)",
-             dir);
-    SF_TRY(sf_plans_load(&m->plans, path));
-    SF_TRY(sf_path_join(path, dir, "dataset.json", NULL));
-    SF_TRY(sf_dataset_from_json(&m->dataset, path));
-    SF_TRY(sf_path_join(path, dir, "model.json", NULL));
-    if (sf_path_is_file(path)) SF_TRY(sf_json_load(&model_json, path));
-    sf_status st = find_config(m, dir, model_json);
-    if (st == SF_OK) st = our_mirror_axes(m, model_json, path);
-    json_decref(model_json);
-    return st;
-}
-
-static sf_status load_all(sf_model *m, const char *dir, const int *folds, int n_folds,
-                          const char *checkpoint)
-{
-    SF_TRY(load_json(m, dir));
     if (folds == NULL) {
         SF_TRY(find_folds(m, dir, checkpoint));
     } else {
@@ -172,8 +156,57 @@ static sf_status load_all(sf_model *m, const char *dir, const int *folds, int n_
         m->n_folds = n_folds;
     }
     SF_TRY(sf_mem_calloc(&m->weights, (size_t)m->n_folds, sizeof(sf_weights *), SF_MEM_PARAMS));
-    for (int i = 0; i < m->n_folds; i++) SF_TRY(load_fold(m, i, dir, checkpoint));
+    for (int i = 0; i < m->n_folds; i++) {
+        json_t *meta = NULL;
+        SF_TRY(load_fold(m, i, dir, checkpoint, &meta));
+        if (i == 0)
+            *first = meta;
+        else
+            json_decref(meta);
+    }
     return SF_OK;
+}
+
+static sf_status load_json(sf_model *m, const char *dir, json_t **model_json)
+{
+    char path[SF_PATH_MAX];
+    SF_TRY(sf_path_join(path, dir, "plans.json", NULL));
+    SF_CHECK(sf_path_is_file(path), SF_EINVAL,
+             "%s is not a model folder: it has no plans.json (give the folder that holds fold_0)",
+             dir);
+    SF_TRY(sf_plans_load(&m->plans, path));
+    SF_TRY(sf_path_join(path, dir, "dataset.json", NULL));
+    SF_TRY(sf_dataset_from_json(&m->dataset, path));
+    SF_TRY(sf_path_join(path, dir, "model.json", NULL));
+    return sf_path_is_file(path) ? sf_json_load(model_json, path) : SF_OK;
+}
+
+/** Configuration and mirror axes. Of nnU-Net's checkpoints the first decides; an old one without
+ * the entry: no mirroring. */
+static sf_status describe(sf_model *m, const char *dir, const json_t *model_json,
+                          const json_t *torch_meta)
+{
+    char path[SF_PATH_MAX];
+    SF_TRY(find_config(m, dir, model_json, json_object_get(torch_meta, "init_args")));
+    SF_TRY(sf_path_join(path, dir, "model.json", NULL));
+    SF_TRY(our_mirror_axes(m, model_json, path));
+    if (torch_meta == NULL) return SF_OK;
+    return peer_mirror_axes(m, json_object_get(torch_meta, "inference_allowed_mirroring_axes"),
+                            dir);
+}
+
+static sf_status load_all(sf_model *m, const char *dir, const int *folds, int n_folds,
+                          const char *checkpoint)
+{
+    json_t *model_json = NULL, *torch_meta = NULL;
+    sf_status st;
+    SF_GOTO(done, st, load_json(m, dir, &model_json));
+    SF_GOTO(done, st, load_folds(m, dir, folds, n_folds, checkpoint, &torch_meta));
+    SF_GOTO(done, st, describe(m, dir, model_json, torch_meta));
+done:
+    json_decref(torch_meta);
+    json_decref(model_json);
+    return st;
 }
 
 sf_status sf_model_load(sf_model **out, const char *dir, const int *folds, int n_folds,

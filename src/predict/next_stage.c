@@ -5,7 +5,7 @@
 
 void sf_next_stage_shape(int64_t shape[3], const sf_case_props *props, const sf_config *next)
 {
-    sf_resampled_shape(shape, props->shape_after_crop, props->spacing, next->spacing);
+    sf_config_shape(shape, next, props->shape_after_crop, props->spacing);
 }
 
 typedef struct {

@@ -25,9 +25,9 @@ void sf_weights_destroy(sf_weights **w);
 
 /** A model folder: results/CONFIG of ours (plans.json, dataset.json, model.json,
  * fold_K/checkpoint_final.h5) or nnU-Net's TRAINER__PLANS__CONFIG (plans.json, dataset.json,
- * fold_K/checkpoint_final.pth). model.json may say "configuration" (else: the last part of the
- * folder's name) and "mirror_axes" (three booleans z,y,x; else: all axes). nnU-Net's checkpoints
- * say themselves which axes were mirrored. */
+ * fold_K/checkpoint_final.pth). model.json may say "configuration" and "mirror_axes"
+ * (three booleans z,y,x; else: all axes). nnU-Net's checkpoints say both themselves; where neither
+ * does, the configuration is the last part of the folder's name. */
 typedef struct {
     sf_plans *plans;
     const sf_config *cfg; /* borrowed from plans */

@@ -2,6 +2,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "preprocess/origin.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,7 +26,7 @@ sf_status sf_prepare_case_files(sf_prepared **out, const sf_case *c, const sf_pl
     sf_label_image *label = NULL;
     sf_status st;
     *out = NULL;
-    SF_GOTO(done, st, sf_image_read(&img, (const char *const *)c->images, c->n_images));
+    SF_GOTO(done, st, sf_case_read(&img, c));
     if (with_label) SF_GOTO(done, st, read_label(&label, c, img));
     SF_GOTO(done, st,
             sf_prepare_case(out, c->id, plans, cfg, labels, img, label != NULL ? label->data : NULL,
@@ -56,7 +57,7 @@ static sf_status probe_my_cases(sf_comm *comm, const sf_dataset *d, double *voxe
     for (int i = sf_comm_rank(comm); i < d->n_train; i += sf_comm_size(comm)) {
         sf_geometry geo;
         int channels;
-        SF_TRY(sf_image_probe(&geo, &channels, d->train[i].images[0]));
+        SF_TRY(sf_case_probe(&geo, &channels, &d->train[i]));
         voxels[i] = (double)geo.shape[0] * (double)geo.shape[1] * (double)geo.shape[2];
     }
     return SF_OK;
@@ -85,15 +86,16 @@ done:
 /** What the container says about its origin. Caller decrefs. */
 static sf_status make_meta(json_t **out, const sf_plans *plans, const sf_config *cfg)
 {
-    char *text, hex[65];
+    char *text, hex[65], origin[65];
     sf_sha256 h;
     SF_TRY(sf_json_dump(&text, plans->json, 0, true));
     sf_sha256_begin(&h);
     sf_sha256_add(&h, text, strlen(text));
     sf_sha256_end(&h, hex);
     sf_mem_free(text);
-    *out = json_pack("{s:s, s:s, s:s}", "configuration", cfg->name, "plans_sha256", hex, "program",
-                     "segfleet " SEGFLEET_VERSION);
+    SF_TRY(sf_data_origin(origin, plans, cfg));
+    *out = json_pack("{s:s, s:s, s:s, s:s}", "configuration", cfg->name, "plans_sha256", hex,
+                     "data_origin", origin, "program", "segfleet " SEGFLEET_VERSION);
     SF_CHECK(*out != NULL, SF_ENOMEM, "out of memory");
     return SF_OK;
 }

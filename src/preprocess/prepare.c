@@ -1,5 +1,6 @@
 /* One case in memory: transpose, crop, normalise, resample, class locations (nnunet-planning.md 3,
  * 5, 6, 10.3). */
+#include "base/log.h"
 #include "base/mem.h"
 #include "image/nonzero.h"
 #include "preprocess/locations.h"
@@ -45,7 +46,7 @@ static sf_status find_geometry(work *w, sf_case_props *p)
         /* a 2-D configuration keeps the slices: its first axis has the case's own spacing */
         w->next_spacing[a] = w->cfg->dim == 2 && a == 0 ? p->spacing[0] : w->cfg->spacing[a];
     }
-    sf_resampled_shape(p->shape, p->shape_after_crop, p->spacing, w->next_spacing);
+    sf_config_shape(p->shape, w->cfg, p->shape_after_crop, p->spacing);
     return SF_OK;
 }
 
@@ -134,10 +135,30 @@ done:
 static sf_status make_labels(const work *w, const sf_case_props *p, int16_t **seg)
 {
     const sf_resampling *r = &w->cfg->seg;
+    const bool argmax = r->fn == SF_RESAMPLE_TORCH || w->plans->recipe->prep.labels_argmax;
     SF_TRY(sf_mem_alloc(seg, (size_t)volume(p->shape), sizeof **seg, SF_MEM_IMAGE));
     return sf_resample_labels(w->seg, p->shape_after_crop, *seg, p->shape, r->order, r->order_z,
-                              separate_axis(w, r, p), w->plans->recipe->prep.labels_argmax,
-                              w->threads);
+                              separate_axis(w, r, p), argmax, w->threads);
+}
+
+static bool has_label(const int16_t *seg, int64_t n, const int *value, int count)
+{
+    for (int64_t i = 0; i < n; i++)
+        for (int k = 0; k < count; k++)
+            if (seg[i] == value[k]) return true;
+    return false;
+}
+
+/** A small object may fall between the voxels of the new grid. */
+static void warn_lost(const work *w, const sf_prepared *c, const sf_labels *l)
+{
+    const int64_t before = volume(c->props.shape_after_crop);
+    for (int e = 0; e < l->n_eval; e++)
+        if (c->loc.count[e] == 0 && has_label(w->seg, before, l->eval[e].value, l->eval[e].count))
+            sf_log(SF_LOG_WARN, "preprocess",
+                   "case=%s cfg=%s class=%s is lost by resampling: too small for this spacing",
+                   c->id, w->cfg->name ? w->cfg->name : "-",
+                   l->eval[e].name ? l->eval[e].name : "-");
 }
 
 static sf_status fill_prepared(work *w, sf_prepared *c, const sf_labels *labels,
@@ -159,6 +180,7 @@ static sf_status fill_prepared(work *w, sf_prepared *c, const sf_labels *labels,
     SF_GOTO(done, st,
             sf_locations_make(&c->loc, seg, c->props.shape, labels, recipe->prep.min_locations,
                               recipe->prep.location_fraction));
+    warn_lost(w, c, labels);
     c->seg = seg;
     seg = NULL;
 done:

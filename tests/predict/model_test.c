@@ -50,6 +50,23 @@ static void make(const char *config)
     sf_path_free_list(&name, count);
 }
 
+/* nnU-Net's model folder of the oracle, copied under a name that says nothing */
+static void copy_peer_model(const char *model)
+{
+    static const char *const files[] = { "plans.json", "dataset.json",
+                                         "fold_0/checkpoint_final.pth" };
+    char from[SF_PATH_MAX], to[SF_PATH_MAX];
+    tst_ok(sf_path_join(dir, tst_tmp_dir(), "renamed", NULL));
+    tst_ok(sf_path_remove(dir));
+    tst_ok(sf_path_join(to, dir, "fold_0", NULL));
+    tst_ok(sf_path_make_dirs(to));
+    for (int i = 0; i < 3; i++) {
+        tst_ok(sf_path_join(from, model, files[i], NULL));
+        tst_ok(sf_path_join(to, dir, files[i], NULL));
+        tst_ok(sf_path_copy(from, to));
+    }
+}
+
 static sf_status load(sf_model **m, const int *folds, int n)
 {
     return sf_model_load(m, dir, folds, n, "checkpoint_final");
@@ -109,6 +126,47 @@ static void test_model_json(void **state)
     assert_int_equal(sf_mem_live(SF_MEM_CATEGORIES), 0);
 }
 
+/* All models in one folder of the oracle; @return how many */
+static int check_renamed(const char *folder)
+{
+    char **name, path[SF_PATH_MAX];
+    size_t count;
+    int seen = 0;
+    tst_ok(sf_path_list(&name, &count, folder));
+    for (size_t i = 0; i < count; i++) {
+        tst_ok(sf_path_join(path, folder, name[i], "fold_0/checkpoint_final.pth"));
+        if (!sf_path_is_file(path)) continue;
+        tst_ok(sf_path_join(path, folder, name[i], NULL));
+        copy_peer_model(path);
+        sf_model *m;
+        tst_ok(load(&m, NULL, 0));
+        assert_string_equal(m->cfg->name, strstr(strstr(name[i], "__") + 2, "__") + 2);
+        sf_model_destroy(&m);
+        seen++;
+    }
+    sf_path_free_list(&name, count);
+    return seen;
+}
+
+/* nnU-Net's checkpoint names the configuration: the folder's name does not matter */
+static void test_renamed(void **state)
+{
+    (void)state;
+    const char *root = tst_shared("oracle/inference");
+    char **name, path[SF_PATH_MAX];
+    size_t count;
+    int seen = 0;
+    if (root == NULL) tst_skip("oracle/inference is absent");
+    tst_ok(sf_path_list(&name, &count, root));
+    for (size_t i = 0; i < count; i++) {
+        tst_ok(sf_path_join(path, root, name[i], NULL));
+        seen += check_renamed(path);
+    }
+    sf_path_free_list(&name, count);
+    assert_true(seen > 0);
+    assert_int_equal(sf_mem_live(SF_MEM_CATEGORIES), 0);
+}
+
 static void test_no_model(void **state)
 {
     (void)state;
@@ -133,6 +191,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_folds),
         cmocka_unit_test(test_model_json),
+        cmocka_unit_test(test_renamed),
         cmocka_unit_test(test_no_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
