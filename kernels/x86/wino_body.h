@@ -1,6 +1,6 @@
-/* Winograd convolution, 3 taps per axis at stride 1 or 2, or 1 tap (that axis has tiles of 1), float32.
- * Included by wino_avx2.c and wino_avx512.c after their vec_*.h, with ROWS = tiles of a register
- * tile of the products.
+/* Winograd convolution, 3 taps per axis at stride 1 or 2, or 1 tap (that axis has tiles of 1),
+ * float32. Included by wino_avx2.c and wino_avx512.c after their vec_*.h, with ROWS = tiles of a
+ * register tile of the products.
  *
  * Work per sample: tiles of m outputs and t = m+2 inputs per axis; V = transformed inputs, U =
  * transformed weights; per coordinate one small matrix product; back-transform. All tile grids are
@@ -29,11 +29,11 @@ enum {
 
 typedef struct {
     wino_kind kind[3];
-    int m[3], t[3], coords;   /* outputs and points of a tile */
-    int64_t grid[3], tiles;   /* per sample */
+    int m[3], t[3], coords;       /* outputs and points of a tile */
+    int64_t grid[3], tiles;       /* per sample */
     int64_t source[3], extent[3]; /* of what is read and of what is written */
-    int64_t ib, ob, groups; /* input and output blocks of 16, output groups */
-    int64_t block;          /* tiles per block of a pass */
+    int64_t ib, ob, groups;       /* input and output blocks of 16, output groups */
+    int64_t block;                /* tiles per block of a pass */
 } wino_geo;
 
 static wino_kind kind_of(int kernel, int stride, int64_t extent, bool gradient)
@@ -469,11 +469,21 @@ static void store_tile(const wino_geo *g, const target *t, int64_t tile, const f
     }
     tile_origin(g, tile, o);
     switch (g->kind[2]) {
-    case K1: store_rows(g, t, K1, o, cube); break;
-    case K2: store_rows(g, t, K2, o, cube); break;
-    case K4: store_rows(g, t, K4, o, cube); break;
-    case KS: store_rows(g, t, KS, o, cube); break;
-    case KD: store_rows(g, t, KD, o, cube); break;
+    case K1:
+        store_rows(g, t, K1, o, cube);
+        break;
+    case K2:
+        store_rows(g, t, K2, o, cube);
+        break;
+    case K4:
+        store_rows(g, t, K4, o, cube);
+        break;
+    case KS:
+        store_rows(g, t, KS, o, cube);
+        break;
+    case KD:
+        store_rows(g, t, KD, o, cube);
+        break;
     }
 }
 

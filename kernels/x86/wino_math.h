@@ -6,7 +6,8 @@
  * Stride 2 is split by parity (conv-study 5.3): the odd samples meet two taps, Winograd's F(2,2),
  * the even ones one tap.
  *
- * The letters: B^T input, A^T output, A its adjoint (output gradient), G weights, G^T its adjoint. */
+ * The letters: B^T input, A^T output, A its adjoint (output gradient), G weights, G^T its adjoint.
+ */
 #define FLAT static inline __attribute__((always_inline))
 #define C(x) v_set1(x)
 
@@ -193,16 +194,14 @@ FLAT void out_d(V *v)
 
 typedef enum { IN, OUT, ADJ, WGT, TAP } wino_op;
 
-/* What happens along an axis: nothing, 2 or 4 outputs at stride 1, stride 2 forward, its gradient. */
+/* What happens along an axis: nothing, 2 or 4 outputs at stride 1, stride 2 forward, its gradient.
+ */
 typedef enum { K1, K2, K4, KS, KD } wino_kind;
 FLAT int kind_outputs(const wino_kind k) { return k == K1 ? 1 : k == K2 || k == KS ? 2 : 4; }
 FLAT int kind_points(const wino_kind k) { return k == K1 ? 1 : k == K2 ? 4 : k == K4 ? 6 : 5; }
 FLAT int kind_window(const wino_kind k) { return k == KD ? 3 : kind_points(k); }
 /* Input samples from tile to tile. */
-FLAT int kind_step(const wino_kind k)
-{
-    return k == KS ? 4 : k == KD ? 2 : kind_outputs(k);
-}
+FLAT int kind_step(const wino_kind k) { return k == KS ? 4 : k == KD ? 2 : kind_outputs(k); }
 /* First sample of the window under output o. */
 FLAT int64_t kind_first(const wino_kind k, int64_t o)
 {
@@ -221,7 +220,8 @@ FLAT int op_writes(const wino_op op, const wino_kind k)
 {
     if (op == OUT) return kind_outputs(k);
     if (op == TAP) return k == K1 ? 1 : 3;
-    if (op == ADJ && k == KD) return 0; /* there is none: only forward kinds have weight gradients */
+    if (op == ADJ && k == KD)
+        return 0; /* there is none: only forward kinds have weight gradients */
     return kind_points(k);
 }
 
