@@ -229,6 +229,7 @@ static sf_status prepare(sf_project *p, sf_comm *world)
 sf_status sf_run(sf_comm *world, const sf_run_options *o)
 {
     sf_project p;
+    SF_TRY(sf_tasks_check_layout(o->layout, world)); /* before anything long */
     sf_status st = sf_project_open(&p, world, o);
     if (st == SF_OK) st = prepare(&p, world);
     if (st == SF_OK) st = go_on(&p, world);

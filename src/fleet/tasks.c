@@ -190,6 +190,19 @@ static sf_status make_list(task_list *l)
     return add_costs(l);
 }
 
+static bool by_cost(const char *layout) { return !layout || strcmp(layout, "auto") == 0; }
+
+sf_status sf_tasks_check_layout(const char *layout, sf_comm *world)
+{
+    const int ranks = sf_comm_size(world);
+    int *sizes = NULL, n;
+    if (by_cost(layout)) return SF_OK;
+    sf_status st = sf_mem_alloc(&sizes, (size_t)ranks, sizeof *sizes, SF_MEM_MISC);
+    if (st == SF_OK) st = sf_layout_parse(sizes, &n, layout, ranks);
+    sf_mem_free(sizes);
+    return sf_comm_agree(world, st);
+}
+
 /* Split the ranks as --layout says. */
 static sf_status make_groups(sf_groups **out, const task_list *l, sf_comm *world)
 {
@@ -198,10 +211,10 @@ static sf_status make_groups(sf_groups **out, const task_list *l, sf_comm *world
     int *sizes = NULL, n = 0;
     char text[64];
     sf_status st = sf_mem_alloc(&sizes, (size_t)ranks, sizeof *sizes, SF_MEM_MISC);
-    if (st == SF_OK)
-        st = layout && strcmp(layout, "auto") != 0
-                 ? sf_layout_parse(sizes, &n, layout, ranks)
-                 : sf_layout_auto(sizes, &n, l->task, l->cost, l->n, ranks);
+    if (st == SF_OK && by_cost(layout))
+        st = sf_layout_auto(sizes, &n, l->task, l->cost, l->n, ranks);
+    else if (st == SF_OK)
+        st = sf_layout_parse(sizes, &n, layout, ranks);
     SF_GOTO(done, st, sf_comm_agree(world, st));
     sf_layout_text(text, sizes, n);
     sf_log(SF_LOG_INFO, "fleet", "layout=%s", text);
