@@ -68,7 +68,7 @@ sf_status sf_cmd_fingerprint(int argc, char **argv)
     sf_recipe *r = NULL;
     sf_status st;
     st = sf_dataset_load(&d, dir);
-    if (st == SF_OK) st = sf_recipe_load(&r, recipe, NULL);
+    if (st == SF_OK) st = sf_recipe_load(&r, recipe);
     SF_GOTO(end, st, sf_comm_agree(sf_comm_world(), st));
     /* asked for anew: the stage itself keeps what is there */
     if (sf_comm_rank(sf_comm_world()) == 0) st = sf_path_remove(out);
@@ -114,7 +114,7 @@ static sf_status plan(const plan_words *w)
     json_t *plans = NULL, *explain = NULL;
     const sf_planner_options o = { .memory_gb = w->memory_gb, .preset = w->preset };
     sf_status st;
-    SF_GOTO(end, st, sf_recipe_load(&r, w->recipe, NULL));
+    SF_GOTO(end, st, sf_recipe_load(&r, w->recipe));
     SF_GOTO(end, st, fingerprint_of(&f, &d, r, w));
     SF_GOTO(end, st, sf_planner_run(&plans, &explain, f, d, r, &o));
     SF_GOTO(end, st, sf_json_save(plans, w->out, 4, false));
@@ -169,7 +169,7 @@ static sf_status recipe_of(char out[SF_PATH_MAX], const char *plans_file, const 
     sf_recipe *r = NULL;
     sf_status st;
     SF_GOTO(end, st, sf_plans_load(&p, plans_file));
-    if (asked) SF_GOTO(end, st, sf_recipe_load(&r, asked, NULL));
+    if (asked) SF_GOTO(end, st, sf_recipe_load(&r, asked));
     SF_CHECK_GOTO(end, st, !r || strcmp(r->name, p->recipe->name) == 0, SF_EINVAL,
                   "%s was planned with recipe %s: leave --recipe out, or plan again", plans_file,
                   p->recipe->name);
@@ -183,7 +183,7 @@ end:
 sf_status sf_cmd_preprocess(int argc, char **argv)
 {
     sf_run_options o = { 0 };
-    const char *dataset = NULL, *plans = NULL, *recipe = NULL;
+    const char *dataset = NULL, *plans = NULL, *recipe = NULL, *splits = NULL;
     int64_t threads = 0;
     bool done = false;
     sf_settings_default(&o.settings);
@@ -197,6 +197,8 @@ sf_status sf_cmd_preprocess(int argc, char **argv)
         SF_ARG("configs", 'c', STR, &o.configs, "LIST", "default: all of the plan"),
         SF_ARG("num-folds", 0, INT, &o.settings.num_folds, "N",
                "folds of the cross-validation; default 5"),
+        SF_ARG("splits", 0, STR, &splits, "FILE",
+               "folds as splits_final.json; default: the dataset's file, else made"),
         SF_ARG("threads", 't', INT, &threads, "T", "per rank; default: this rank's share",
                .positive = true),
         SF_ARG_END,
@@ -212,6 +214,7 @@ sf_status sf_cmd_preprocess(int argc, char **argv)
              "--num-folds must be 2..1000");
     SF_CHECK(threads >= 0, SF_EINVAL, "--threads must not be negative");
     sf_status st = sf_cli_absolute(o.settings.dataset, dataset);
+    if (st == SF_OK && splits) st = sf_cli_absolute(o.settings.splits, splits);
     if (st == SF_OK) st = recipe_of(o.settings.recipe, plans, recipe);
     SF_TRY(sf_comm_agree(sf_comm_world(), st));
     o.threads = (int)threads;

@@ -19,6 +19,10 @@ sf_status sf_cli_parse(const sf_arg_table *t, int argc, char **argv, bool *done)
 sf_status sf_cli_absolute(char out[SF_PATH_MAX], const char *path);
 /** "paper", "nnunetv2", or the absolute form of a file. */
 sf_status sf_cli_recipe(char out[SF_PATH_MAX], const char *name);
+/** The same for a variant; "none" is "". */
+sf_status sf_cli_variant(char out[SF_PATH_MAX], const char *name);
+/** Print the shipped variants, after a help text. */
+sf_status sf_cli_print_variants(void);
 /** "0,2" -> fold numbers; NULL or "all" -> *fold NULL: every fold there is. Caller frees *fold with
  * sf_mem_free. */
 sf_status sf_cli_folds(int **fold, int *n, const char *list);

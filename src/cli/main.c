@@ -1,6 +1,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cli/command.h"
+#include "plan/recipe.h"
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,6 +116,26 @@ sf_status sf_cli_recipe(char out[SF_PATH_MAX], const char *name)
     const size_t n = strlen(name);
     if (n > 5 && strcmp(name + n - 5, ".json") == 0) return sf_cli_absolute(out, name);
     return sf_path_format(out, "%s", name);
+}
+
+sf_status sf_cli_variant(char out[SF_PATH_MAX], const char *name)
+{
+    json_t *json = NULL;
+    out[0] = 0;
+    if (strcmp(name, "none") == 0) return SF_OK;
+    SF_TRY(sf_cli_recipe(out, name));
+    SF_TRY(sf_variant_load(&json, out)); /* a wrong one must not bind a work folder */
+    json_decref(json);
+    return SF_OK;
+}
+
+sf_status sf_cli_print_variants(void)
+{
+    char *text = NULL;
+    SF_TRY(sf_variant_list(&text));
+    printf("\n%s\n", text);
+    sf_mem_free(text);
+    return SF_OK;
 }
 
 /* Under mpirun every rank holds the same agreed text: one line is enough. */

@@ -6,6 +6,7 @@
 #include "train/checkpoint.h"
 #include "train/handover.h"
 #include "train/history.h"
+#include "train/pretrained.h"
 #include "train/validate.h"
 #include <math.h>
 #include <string.h>
@@ -47,11 +48,15 @@ static sf_status make_paths(trainer *t)
 static sf_status describe_run(trainer *t)
 {
     bool axis[3];
+    char pretrained[65];
+    const json_t *plans = t->opt->plans->json;
     sf_mirror_axes(t->cfg, t->opt->mirror, axis);
-    json_t *j = json_pack(
-        "{s:s,s:[b,b,b],s:b,s:O}", "recipe", t->recipe->name, "mirror_axes", axis[0], axis[1],
-        axis[2], "exact", t->opt->exact, "configuration",
-        json_object_get(json_object_get(t->opt->plans->json, "configurations"), t->cfg->name));
+    SF_TRY(sf_pretrained_hash(pretrained, t->opt->pretrained));
+    json_t *j =
+        json_pack("{s:s,s:[b,b,b],s:b,s:O,s:s,s:O*}", "recipe", t->recipe->name, "mirror_axes",
+                  axis[0], axis[1], axis[2], "exact", t->opt->exact, "configuration",
+                  json_object_get(json_object_get(plans, "configurations"), t->cfg->name),
+                  "pretrained", pretrained, "variant", json_object_get(plans, "segfleet_variant"));
     SF_CHECK(j, SF_ENOMEM, "out of memory");
     sf_status st = sf_json_dump(&t->state.extra_json, j, 0, false);
     json_decref(j);
@@ -83,7 +88,7 @@ static sf_status make_network(trainer *t)
                              .batch = t->state.batch,
                              .dtype = SF_F32,
                              .training = true,
-                             .deep_supervision = true,
+                             .deep_supervision = t->recipe->train.deep_supervision,
                              .exact = t->opt->exact,
                              .threads = t->opt->threads };
     memcpy(o.patch, t->cfg->patch, sizeof o.patch);
@@ -168,7 +173,11 @@ static sf_status same_run(const trainer *t, const sf_train_state *s, const char 
 
 static sf_status resume(trainer *t)
 {
-    if (!sf_path_is_file(t->latest)) return sf_history_cut(t->history, 0);
+    if (!sf_path_is_file(t->latest)) {
+        if (t->opt->pretrained)
+            SF_TRY(sf_pretrained_apply(sf_network_params(t->net), t->opt->pretrained));
+        return sf_history_cut(t->history, 0);
+    }
     sf_train_state s = { 0 };
     sf_status st;
     SF_GOTO(done, st, sf_checkpoint_load(t->latest, &s, sf_network_params(t->net), true));
@@ -197,10 +206,16 @@ done:
     return st;
 }
 
+static sf_status save(trainer *t, const char *path)
+{
+    if (t->opt->no_checkpoints) return SF_OK;
+    return sf_checkpoint_save(path, &t->state, sf_network_params(t->net));
+}
+
 static sf_status save_latest(trainer *t)
 {
     sf_prof_begin(&t->prof, SF_EV_CHECKPOINT);
-    SF_TRY(sf_checkpoint_save(t->latest, &t->state, sf_network_params(t->net)));
+    SF_TRY(save(t, t->latest));
     sf_prof_end(&t->prof, SF_EV_CHECKPOINT, 0, 0);
     t->saved_at = sf_now();
     return SF_OK;
@@ -249,8 +264,10 @@ static sf_status train_part(trainer *t, double lr)
         sf_comm_poll(); /* other nodes may be waiting for their next task */
         if (t->opt->stop && t->opt->stop(t->opt->stop_user)) {
             SF_TRY(save_latest(t));
-            return SF_FAIL(SF_ESTOP, "stopped at epoch %lld, iteration %lld: run again to continue",
-                           (long long)s->epoch, (long long)s->iteration);
+            return SF_FAIL(SF_ESTOP, "stopped at epoch %lld, iteration %lld: run again to %s",
+                           (long long)s->epoch, (long long)s->iteration,
+                           t->opt->no_checkpoints ? "start anew, as no checkpoint was wanted"
+                                                  : "continue");
         }
         const bool due =
             t->opt->checkpoint_seconds > 0 && sf_now() - t->saved_at > t->opt->checkpoint_seconds;
@@ -316,7 +333,7 @@ static sf_status close_epoch(trainer *t, sf_epoch_record *rec)
            t->cfg->name, s->key.fold, (long long)s->epoch, (long long)s->epochs, rec->lr,
            rec->train_loss, rec->val_loss, rec->dice, rec->ema, rec->seconds,
            rec->seconds * (double)(s->epochs - s->epoch) / 60, best ? " best=1" : "");
-    if (best) SF_TRY(sf_checkpoint_save(t->best, s, sf_network_params(t->net)));
+    if (best) SF_TRY(save(t, t->best));
     const int64_t every = t->recipe->train.checkpoint_every;
     const bool due =
         (every > 0 && s->epoch % every == 0) ||
@@ -339,6 +356,20 @@ static sf_status run_epoch(trainer *t)
     return st;
 }
 
+/* Predictions of other weights do not belong to these. */
+static sf_status drop_predictions(trainer *t)
+{
+    static const char *const all[] = { "validation", "predicted_next_stage", "validation_best" };
+    const int first = t->opt->part == SF_TRAIN_VALIDATE_BEST ? 2 : 0;
+    const int end = t->opt->part == SF_TRAIN_VALIDATE ? 2 : 3;
+    for (int i = first; i < end; i++) {
+        char path[SF_PATH_MAX];
+        SF_TRY(sf_path_join(path, t->dir, all[i], NULL));
+        SF_TRY(sf_path_remove(path));
+    }
+    return SF_OK;
+}
+
 static sf_status train_all(trainer *t)
 {
     SF_TRY(make_loader(t, true, &t->train));
@@ -346,14 +377,8 @@ static sf_status train_all(trainer *t)
     SF_TRY(resume(t));
     t->saved_at = sf_now();
     while (t->state.epoch < t->state.epochs) SF_TRY(run_epoch(t));
-    /* predictions of an older training in this folder do not belong to these weights */
-    static const char *const older[] = { "validation", "predicted_next_stage" };
-    for (int i = 0; i < 2; i++) {
-        char path[SF_PATH_MAX];
-        SF_TRY(sf_path_join(path, t->dir, older[i], NULL));
-        SF_TRY(sf_path_remove(path));
-    }
-    SF_TRY(sf_checkpoint_save(t->final, &t->state, sf_network_params(t->net)));
+    SF_TRY(drop_predictions(t));
+    SF_TRY(save(t, t->final));
     for (int e = 0; e < SF_EV_COUNT; e++) {
         if (t->prof.ev[e].calls == 0) continue;
         sf_log(SF_LOG_INFO, "time", "stage=%s calls=%lld sec=%.2f gflops=%.1f",
@@ -363,14 +388,37 @@ static sf_status train_all(trainer *t)
     return SF_OK;
 }
 
-/* Finished weights: of this very run, or the user must hear of it. */
-static sf_status load_final(trainer *t)
+/* Weights that are there: of this very run, or the user must hear of it. */
+static sf_status load_weights(trainer *t, const char *path)
 {
     sf_train_state s = { 0 };
-    sf_status st = sf_checkpoint_load(t->final, &s, sf_network_params(t->net), false);
-    if (st == SF_OK) st = same_run(t, &s, t->final);
+    sf_status st = sf_checkpoint_load(path, &s, sf_network_params(t->net), false);
+    if (st == SF_OK) st = same_run(t, &s, path);
     sf_train_state_free(&s);
     return st;
+}
+
+static sf_status validate_anew(trainer *t)
+{
+    const sf_train_options *o = t->opt;
+    const char *path = o->part == SF_TRAIN_VALIDATE_BEST ? t->best : t->final;
+    SF_CHECK(sf_path_is_file(path), SF_EINVAL,
+             "%s is not there: train this fold before validating it", path);
+    SF_TRY(load_weights(t, path));
+    SF_TRY(drop_predictions(t));
+    return sf_validate_fold(o, t->cases, sf_network_params(t->net),
+                            sf_handover_labels(t->previous_val), t->dir);
+}
+
+static sf_status train_and_validate(trainer *t)
+{
+    const sf_train_options *o = t->opt;
+    SF_TRY(sf_path_is_file(t->final) ? load_weights(t, t->final) : train_all(t));
+    /* also what a kill after the last epoch left */
+    if (!o->no_checkpoints) SF_TRY(sf_path_remove(t->latest));
+    if (sf_train_is_done(o->work, &o->key, o->plans, o->val, o->save_probabilities)) return SF_OK;
+    return sf_validate_fold(o, t->cases, sf_network_params(t->net),
+                            sf_handover_labels(t->previous_val), t->dir);
 }
 
 /* Labels of the first stage of a cascade: for validation always, for training when there is any
@@ -382,7 +430,7 @@ static sf_status open_previous(trainer *t)
     SF_CHECK(o->splits, SF_EINTERNAL, "%s: a second stage without splits", t->cfg->name);
     SF_TRY(
         sf_handover_open(&t->previous_val, o->work, &o->key, t->cfg, o->splits, o->val, t->cases));
-    if (sf_path_is_file(t->final)) return SF_OK;
+    if (sf_path_is_file(t->final) || o->part != SF_TRAIN_WHOLE) return SF_OK;
     return sf_handover_open(&t->previous_train, o->work, &o->key, t->cfg, o->splits, o->train,
                             t->cases);
 }
@@ -416,11 +464,12 @@ static sf_status setup(trainer *t)
 bool sf_train_is_done(const char *work, const sf_task_key *key, const sf_plans *plans,
                       const sf_id_list *val, bool probabilities)
 {
-    char dir[SF_PATH_MAX];
+    char dir[SF_PATH_MAX], final[SF_PATH_MAX];
     const sf_config *cfg;
     if (sf_plans_config(&cfg, plans, key->config) != SF_OK) return false;
     if (sf_work_fold_dir(dir, work, key) != SF_OK) return false;
-    return sf_validate_complete(dir, val, probabilities) &&
+    return sf_path_join(final, dir, "checkpoint_final.h5", NULL) == SF_OK &&
+           sf_path_is_file(final) && sf_validate_complete(dir, val, probabilities) &&
            (!cfg->next_stage || sf_handover_complete(dir, cfg->next_stage, val));
 }
 
@@ -440,16 +489,7 @@ sf_status sf_train_run(sf_comm *group, const sf_train_options *opt)
            "%s epochs=%lld iterations=%lld batch=%lld train_cases=%d val_cases=%d threads=%d", key,
            (long long)t.state.epochs, (long long)t.state.iterations, (long long)t.state.batch,
            opt->train->count, opt->val->count, opt->threads);
-    if (sf_path_is_file(t.final)) {
-        SF_GOTO(done, st, load_final(&t));
-    } else {
-        SF_GOTO(done, st, train_all(&t));
-    }
-    SF_GOTO(done, st, sf_path_remove(t.latest)); /* also what a kill after the last epoch left */
-    if (!sf_train_is_done(opt->work, &opt->key, opt->plans, opt->val, opt->save_probabilities))
-        SF_GOTO(done, st,
-                sf_validate_fold(opt, t.cases, sf_network_params(t.net),
-                                 sf_handover_labels(t.previous_val), t.dir));
+    SF_GOTO(done, st, opt->part == SF_TRAIN_WHOLE ? train_and_validate(&t) : validate_anew(&t));
 done:
     sf_log_file_close();
     sf_loader_destroy(&t.train);

@@ -240,8 +240,9 @@ sf_status sf_validate_fold(const sf_train_options *opt, const sf_cases *cases,
                     .previous = previous,
                     .fold_dir = dir };
     SF_TRY(sf_plans_config(&v.cfg, opt->plans, opt->key.config));
-    if (v.cfg->next_stage) SF_TRY(sf_plans_config(&v.next, opt->plans, v.cfg->next_stage));
-    SF_TRY(sf_path_join(v.dir, dir, "validation", NULL));
+    const bool best = opt->part == SF_TRAIN_VALIDATE_BEST;
+    if (v.cfg->next_stage && !best) SF_TRY(sf_plans_config(&v.next, opt->plans, v.cfg->next_stage));
+    SF_TRY(sf_path_join(v.dir, dir, best ? "validation_best" : "validation", NULL));
     SF_TRY(sf_path_make_dirs(v.dir));
     SF_TRY(sf_path_sweep_tmp(v.dir));
     if (v.next) SF_TRY(sf_handover_begin(dir, v.next->name));

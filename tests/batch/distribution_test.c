@@ -140,7 +140,7 @@ static sf_augment *make_augment(const char *recipe, const json_t *described, int
     }
     *channels = (int)json_integer_value(json_object_get(described, "image_channels"));
     assert_in_range(*channels, 1, MAX_CHANNELS);
-    tst_ok(sf_recipe_load(&r, recipe, NULL));
+    tst_ok(sf_recipe_load(&r, recipe));
     tst_ok(sf_augment_create(&a, r->augment, &cfg, *channels, true));
     sf_recipe_destroy(&r);
     return a;
@@ -192,7 +192,7 @@ static sf_augment *plain_augment(const char *recipe, int channels)
     sf_recipe *r;
     sf_augment *a;
     const sf_config cfg = { .dim = 3, .patch = { 16, 20, 24 } };
-    tst_ok(sf_recipe_load(&r, recipe, NULL));
+    tst_ok(sf_recipe_load(&r, recipe));
     tst_ok(sf_augment_create(&a, r->augment, &cfg, channels, true));
     sf_recipe_destroy(&r);
     return a;

@@ -228,7 +228,7 @@ static void no_foreground(void **state)
     sf_recipe *r = NULL;
     sf_fingerprint *f = NULL;
     (void)state;
-    tst_ok(sf_recipe_load(&r, "paper", NULL));
+    tst_ok(sf_recipe_load(&r, "paper"));
     write_label("labelsTr/case_0.nii.gz", cube, mm, 0);
     tst_ok(sf_dataset_load(&d, root));
     tst_ok(sf_fingerprint_compute(&f, d, r, 2)); /* one case without: fine */
