@@ -235,6 +235,8 @@ sf_status sf_cmd_phantom(int argc, char **argv)
         SF_ARG("extent", 0, INT, &o.extent, "N", "typical edge in voxels; default 40 (2-D 96)"),
         SF_ARG("anisotropic", 0, FLAG, &o.anisotropic, NULL, "voxels of 5 x 1 x 1 mm"),
         SF_ARG("2d", 0, FLAG, &o.flat, NULL, "grey PNG images"),
+        SF_ARG("regions", 0, FLAG, &o.regions, NULL, "overlapping regions in place of classes"),
+        SF_ARG("ignore", 0, FLAG, &o.ignore, NULL, "every second case is annotated in part only"),
         SF_ARG("seed", 0, INT, &seed, "S", "default 0; same seed, same bytes"),
         SF_ARG_END,
     };

@@ -1,5 +1,6 @@
 /* One case in memory: transpose, crop, normalise, resample, class locations (nnunet-planning.md 3,
  * 5, 6, 10.3). */
+#include "base/log.h"
 #include "base/mem.h"
 #include "image/nonzero.h"
 #include "preprocess/locations.h"
@@ -140,6 +141,27 @@ static sf_status make_labels(const work *w, const sf_case_props *p, int16_t **se
                               w->threads);
 }
 
+static bool has_any(const int16_t *seg, int64_t voxels, const int *value, int n_values)
+{
+    for (int64_t v = 0; v < voxels; v++)
+        for (int k = 0; k < n_values; k++)
+            if (seg[v] == value[k]) return true;
+    return false;
+}
+
+/** Small objects may vanish on a coarser grid: training then sees the case without the class. */
+static void warn_lost_classes(const work *w, const sf_prepared *c, const sf_labels *labels)
+{
+    const int64_t voxels = volume(c->props.shape_after_crop);
+    for (int e = 0; e < labels->n_eval; e++) {
+        if (c->loc.count[e] > 0) continue;
+        if (has_any(w->seg, voxels, labels->eval[e].value, labels->eval[e].count))
+            sf_log(SF_LOG_WARN, "preprocess",
+                   "cfg=%s case=%s label=%s: resampling removes all of its voxels", w->cfg->name,
+                   c->id, labels->eval[e].name);
+    }
+}
+
 static sf_status fill_prepared(work *w, sf_prepared *c, const sf_labels *labels,
                                const int32_t *seg_or_null)
 {
@@ -159,6 +181,7 @@ static sf_status fill_prepared(work *w, sf_prepared *c, const sf_labels *labels,
     SF_GOTO(done, st,
             sf_locations_make(&c->loc, seg, c->props.shape, labels, recipe->prep.min_locations,
                               recipe->prep.location_fraction));
+    warn_lost_classes(w, c, labels);
     c->seg = seg;
     seg = NULL;
 done:
