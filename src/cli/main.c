@@ -34,6 +34,7 @@ static const struct {
       "measure which removals of components help" },
     { "apply-postprocessing", sf_cmd_postprocess, 0, "treat segmentations accordingly" },
     { "evaluate", sf_cmd_evaluate, 0, "compare segmentations with references" },
+    { "instances", sf_cmd_instances, 0, "objects as core and border, and back" },
     { "phantom", sf_cmd_phantom, 0, "make a small labelled dataset" },
     { "bench", sf_cmd_bench, 0, "measure this machine: a training step, the peak of a core" },
     { "info", sf_cmd_info, 0, "print what one of our files holds" },

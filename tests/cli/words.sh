@@ -9,7 +9,7 @@ expect() { # expect CODE TEXT COMMAND...
 }
 expect 0 'usage: segfleet COMMAND' "$SEGFLEET" --help
 expect 2 'unknown command' "$SEGFLEET" frobnicate
-for c in run verify fingerprint plan preprocess train select predict ensemble accumulate determine-postprocessing apply-postprocessing evaluate phantom info; do
+for c in run verify fingerprint plan preprocess train select predict ensemble accumulate determine-postprocessing apply-postprocessing evaluate phantom instances info; do
   expect 0 "segfleet $c" "$SEGFLEET" $c --help
   expect 0 "segfleet $c" "$SEGFLEET" help $c
   expect 2 'no-such-option' "$SEGFLEET" $c --no-such-option
