@@ -173,7 +173,7 @@ static sf_status recipe_of(char out[SF_PATH_MAX], const char *plans_file, const 
     SF_CHECK_GOTO(end, st, !r || strcmp(r->name, p->recipe->name) == 0, SF_EINVAL,
                   "%s was planned with recipe %s: leave --recipe out, or plan again", plans_file,
                   p->recipe->name);
-    SF_GOTO(end, st, sf_path_format(out, "%s", p->recipe->name));
+    SF_GOTO(end, st, sf_cli_recipe(out, asked ? asked : p->recipe->name));
 end:
     sf_recipe_destroy(&r);
     sf_plans_destroy(&p);

@@ -25,8 +25,7 @@ sf_status sf_project_open(sf_project *p, sf_comm *world, const sf_run_options *o
     p->o = o;
     p->work = o->work;
     p->settings = o->settings;
-    sf_status st = sf_recipe_load(&p->recipe, p->settings.recipe);
-    if (st == SF_OK) st = sf_dataset_load(&p->dataset, p->settings.dataset);
+    sf_status st = sf_dataset_load(&p->dataset, p->settings.dataset);
     SF_TRY(sf_comm_agree(world, st));
     /* only now: a mistyped option must not bind the work folder */
     if (sf_comm_rank(world) == 0) st = bind_folder(p, alone);
@@ -172,6 +171,5 @@ void sf_project_close(sf_project *p)
     sf_mem_free(p->fold);
     sf_splits_destroy(&p->splits);
     sf_plans_destroy(&p->plans);
-    sf_recipe_destroy(&p->recipe);
     sf_dataset_destroy(&p->dataset);
 }

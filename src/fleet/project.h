@@ -11,7 +11,6 @@ typedef struct {
     const char *work;
     sf_settings settings;
     sf_dataset *dataset;
-    sf_recipe *recipe; /* until plans exist; plans carry their own */
     sf_plans *plans;
     sf_splits *splits;
     char **config;

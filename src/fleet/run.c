@@ -229,16 +229,16 @@ static sf_status warn_orientations(const sf_project *p, sf_comm *world, const ch
     return sf_comm_agree(world, st);
 }
 
-static sf_status prepare(sf_project *p, sf_comm *world)
+static sf_status prepare(sf_project *p, sf_comm *world, const sf_recipe *recipe)
 {
     char fingerprint[SF_PATH_MAX], plans[SF_PATH_MAX];
     const sf_planner_options po = { .memory_gb = p->settings.memory_gb };
     SF_TRY(sf_work_file(fingerprint, p->work, "dataset_fingerprint.json"));
     SF_TRY(sf_work_file(plans, p->work, "plans.json"));
     SF_TRY(warn_orientations(p, world, fingerprint));
-    SF_TRY(sf_stage_fingerprint(world, p->dataset, p->recipe, fingerprint));
+    SF_TRY(sf_stage_fingerprint(world, p->dataset, recipe, fingerprint));
     SF_TRY(go_on(p, world));
-    SF_TRY(sf_stage_plan(world, p->dataset, p->recipe, &po, fingerprint, plans));
+    SF_TRY(sf_stage_plan(world, p->dataset, recipe, &po, fingerprint, plans));
     SF_TRY(sf_stage_splits(world, p->dataset, p->work, (int)p->settings.num_folds,
                            p->settings.groups, p->settings.splits));
     sf_status st = sf_project_load_plans(p);
@@ -250,15 +250,18 @@ static sf_status prepare(sf_project *p, sf_comm *world)
 
 sf_status sf_run(sf_comm *world, const sf_run_options *o)
 {
-    sf_project p;
-    sf_status st = sf_project_open(&p, world, o, true);
-    if (st == SF_OK) st = prepare(&p, world);
+    sf_project p = { .lock = -1 };
+    sf_recipe *recipe = NULL; /* until plans exist; they carry their own */
+    sf_status st = sf_comm_agree(world, sf_recipe_load(&recipe, o->settings.recipe));
+    if (st == SF_OK) st = sf_project_open(&p, world, o, true);
+    if (st == SF_OK) st = prepare(&p, world, recipe);
     if (st == SF_OK) st = go_on(&p, world);
     if (st == SF_OK) st = write_models(&p, world);
     if (st == SF_OK) st = sf_tasks_run(&p, world);
     if (st == SF_OK) st = go_on(&p, world);
     if (st == SF_OK) st = choose(&p, world);
     if (st == SF_OK) st = predict_test_cases(&p, world);
+    sf_recipe_destroy(&recipe);
     sf_project_close(&p);
     return st;
 }

@@ -66,6 +66,14 @@ if [ -n "$MPIRUN" ]; then
   same_bits "$tmp/v" "$tmp/v2"
 fi
 
+# a cascade under a variant, with regions and an ignore label: both stages are the variant's, also in inference
+"$seg" phantom "$tmp/c" --cases 4 --extent 24 --seed 3 --regions --ignore > /dev/null
+expect 0 'chosen: 3d_cascade_fullres' "$seg" run "$tmp/c/Dataset999_Phantom" --work "$tmp/cw" --configs 3d_cascade_fullres $variant \
+  --memory-gb 0.005 --num-folds 2 --epochs 1 --iterations 2 --batch-size 2 --no-mirroring --threads 1
+[ -z "$(ls -d "$tmp/cw"/results/*/fold_* 2> /dev/null)" ] || fail "a stage of the cascade is not the variant's"
+expect 0 'segmented' "$seg" predict -m "$tmp/cw/results/3d_cascade_fullres/no_deep_supervision_seed_0" -i "$tmp/c/Dataset999_Phantom/imagesTs" -o "$tmp/cp" --threads 1
+cmp "$tmp/cp/phantom_000.nii.gz" "$tmp/cw/predictions/phantom_000.nii.gz" || fail "predict and run differ"
+
 # validation alone, from the final and from the best weights; fold all; fine-tuning
 fold=$work/results/2d/fold_0
 sha256sum "$fold/validation/phantom_003.png" "$fold/validation/summary.json" > "$tmp/sums"
@@ -80,6 +88,13 @@ expect 0 'cases=4' $train --fold all --pretrained "$fold/checkpoint_final.h5"
 expect 3 'seg_layers\|has shape\|is missing' $train --fold 1 --variant three_convs --pretrained "$fold/checkpoint_final.h5"
 expect 0 'validated' $train --fold 1 --variant no_da --disable-checkpointing
 [ -z "$(ls "$work"/results/2d/no_da_seed_0/fold_1/*.h5 2> /dev/null)" ] || fail "checkpoints were written"
+
+# a recipe of one's own, step by step: later commands take it from the plans
+sed 's/"name": "paper"/"name": "own"/; s/"lr": 0.01/"lr": 0.02/' "$RECIPES/paper.json" > "$tmp/own.json"
+expect 0 '' "$seg" plan "$data" --recipe "$tmp/own.json" -o "$tmp/own_plans.json"
+expect 0 '' "$seg" preprocess "$data" --plans "$tmp/own_plans.json" --work "$tmp/o" --splits "$work/splits_final.json"
+cmp "$tmp/o/splits_final.json" "$work/splits_final.json" || fail "preprocess made other splits"
+expect 0 'lr=0.02' "$seg" train --work "$tmp/o" --config 2d --fold 0 --epochs 1 --iterations 1 --batch-size 2 --threads 1
 
 # two processes: the folder or the fold is in use, named with the process; after a kill it is free
 long="--epochs 1000 --iterations 50 --batch-size 2 --threads 1"
