@@ -1,4 +1,5 @@
 #include "kernels/conv.h"
+#include "kernels/view.h"
 #include "kernels/x86/direct.h"
 #include <inttypes.h>
 
@@ -18,7 +19,7 @@ sf_status sf_conv_make(sf_conv *c, sf_shape in, int64_t out_channels, const int 
         SF_CHECK(stride[a] == 1 || stride[a] == 2, SF_EINVAL,
                  "convolution: stride %d on axis %d, must be 1 or 2", stride[a], a);
     }
-    *c = (sf_conv){ .in = in, .dtype = dtype };
+    *c = (sf_conv){ .in = in, .dtype = dtype, .in_blocks = sf_blocks(in.c) };
     for (int a = 0; a < 3; a++) {
         c->kernel[a] = kernel[a];
         c->stride[a] = stride[a];

@@ -14,6 +14,8 @@ typedef struct {
     sf_shape in, out;
     int kernel[3], stride[3]; /* z,y,x */
     sf_dtype dtype;
+    int64_t in_blocks; /* 16-channel blocks of all input blocks together; more than in.c needs when
+                          concatenated ones are padded. sf_conv_make: one input */
     bool exact; /* only variants that sum the products themselves (--conv exact): no Winograd */
 } sf_conv;
 

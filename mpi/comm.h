@@ -43,6 +43,9 @@ sf_status sf_comm_bcast(sf_comm *c, void *data, size_t bytes, int root);
 sf_status sf_comm_sum_f64(sf_comm *c, double *v, int64_t n);
 sf_status sf_comm_max_i64(sf_comm *c, int64_t *v, int64_t n);
 sf_status sf_comm_min_i64(sf_comm *c, int64_t *v, int64_t n);
+/** Collective. v is cut at first[0] = 0 <= first[1] <= ... <= first[size] (in elements, the same on
+ * all ranks); every rank has filled its part [first[rank], first[rank+1]) and gets all others. */
+sf_status sf_comm_allgather_f64(sf_comm *c, double *v, const int64_t *first);
 /** Collective. Each rank gives `bytes` (may differ, may be 0); (*all)[rank] (64-byte aligned) and
  * (*sizes)[rank] are allocated for the caller as one block: sf_mem_free(*all) frees everything. Out
  * of memory on one rank: all ranks fail together. */

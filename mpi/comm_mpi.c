@@ -274,6 +274,30 @@ sf_status sf_comm_max_i64(sf_comm *c, int64_t *v, int64_t n) { return extreme(c,
 
 sf_status sf_comm_min_i64(sf_comm *c, int64_t *v, int64_t n) { return extreme(c, v, n, MPI_MIN); }
 
+sf_status sf_comm_allgather_f64(sf_comm *c, double *v, const int64_t *first)
+{
+    if (c->size == 1) return SF_OK;
+    MPI_Request request;
+    int *count = NULL;
+    const int64_t all = first[c->size];
+    sf_status st = sf_mem_alloc(&count, 2 * (size_t)c->size, sizeof *count, SF_MEM_SCRATCH);
+    if (st == SF_OK && all > INT_MAX)
+        st = SF_FAIL(SF_EUNSUPPORTED, "%lld numbers to gather at once", (long long)all);
+    SF_GOTO(done, st, sf_comm_agree(c, st));
+    int *at = count + c->size;
+    for (int r = 0; r < c->size; r++) {
+        at[r] = (int)first[r];
+        count[r] = (int)(first[r + 1] - first[r]);
+    }
+    int code =
+        MPI_Iallgatherv(MPI_IN_PLACE, 0, MPI_DOUBLE, v, count, at, MPI_DOUBLE, c->mpi, &request);
+    if (code == MPI_SUCCESS) code = sf_comm_wait_(&request, MPI_STATUS_IGNORE);
+    if (code != MPI_SUCCESS) st = sf_comm_mpi_fail_(code, "MPI_Iallgatherv", __FILE__, __LINE__);
+done:
+    sf_mem_free(count);
+    return st;
+}
+
 static sf_status gather_sizes(sf_comm *c, size_t bytes, int64_t *all)
 {
     MPI_Request request;

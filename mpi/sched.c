@@ -12,7 +12,8 @@ enum { FREE = 0, RUNNING = 1, DONE = 2, FAILED = 3 };
 enum { NAP_SHORTEST = 500, NAP_LONGEST = 20000 }; /* microseconds */
 
 typedef struct {
-    sf_comm *world;
+    sf_comm *world, *group;
+    int turn; /* the task that this group begins with; -1: it has begun */
     const sf_sched_task *tasks;
     int n;
     sf_sched_fn *fn;
@@ -97,11 +98,21 @@ static sf_status check_order(const sf_sched_task *tasks, int n, const int64_t *s
 
 /* ---- work --------------------------------------------------------------------------------- */
 
-static int pick(const sched *s)
+static bool ready(const sched *s, int i)
+{
+    return s->state[i] == FREE && needs_done(&s->tasks[i], s->state);
+}
+
+/* The ready task with the highest cost below that of `after` (-1: of all), then the lowest index.
+ */
+static int next_ready(const sched *s, int after)
 {
     int best = -1;
     for (int i = 0; i < s->n; i++) {
-        if (s->state[i] != FREE || !needs_done(&s->tasks[i], s->state)) continue;
+        if (!ready(s, i)) continue;
+        if (after >= 0 && (s->tasks[i].cost > s->tasks[after].cost ||
+                           (s->tasks[i].cost == s->tasks[after].cost && i <= after)))
+            continue;
         if (best < 0 || s->tasks[i].cost > s->tasks[best].cost) best = i;
     }
     return best;
@@ -116,12 +127,13 @@ static void put(sched *s, int i, int64_t expect, int64_t wanted)
     if (st != SF_OK) sf_mpi_abort(st);
 }
 
-/* Run task i, which this rank has just taken, and put the outcome on the board. */
+/* Run task i, which this group has just taken; its first rank puts the outcome on the board. */
 static sf_status work(sched *s, int i)
 {
     const double begun = sf_now();
-    sf_status st = s->fn(s->user, i, sf_comm_self());
+    sf_status st = sf_comm_agree(s->group, s->fn(s->user, i, s->group));
     s->busy += sf_now() - begun;
+    if (sf_comm_rank(s->group) > 0) return st;
     if (st == SF_OK) {
         s->run++;
         put(s, i, RUNNING, DONE);
@@ -139,6 +151,20 @@ static int count(const sched *s, int64_t what)
     return k;
 }
 
+/* The first rank of a group tells what comes next: a task, or nothing more (-1). */
+static sf_status tell(sched *s, int task) { return sf_comm_bcast(s->group, &task, sizeof task, 0); }
+
+/* The other ranks of a group. */
+static sf_status follow(sched *s)
+{
+    for (;;) {
+        int task = -1;
+        SF_TRY(sf_comm_bcast(s->group, &task, sizeof task, 0));
+        if (task < 0) return SF_OK;
+        SF_TRY(work(s, task));
+    }
+}
+
 /* Until nothing runs and nothing more may start. A rank whose task failed leaves at once: the
  * others see the flag. */
 static sf_status loop(sched *s)
@@ -148,15 +174,17 @@ static sf_status loop(sched *s)
     for (;;) {
         SF_TRY(sf_board_read(s->board, s->state));
         const bool halt = s->state[s->n] != 0;
-        const int task = halt ? -1 : pick(s);
+        const int task = s->turn >= 0 ? s->turn : halt ? -1 : next_ready(s, -1);
         if (task >= 0) {
-            SF_TRY(sf_board_swap(s->board, task, FREE, RUNNING, &found));
-            if (found != FREE) continue; /* somebody was faster: look again */
+            if (s->turn < 0) SF_TRY(sf_board_swap(s->board, task, FREE, RUNNING, &found));
+            if (s->turn < 0 && found != FREE) continue; /* somebody was faster: look again */
+            s->turn = -1;
             nap = NAP_SHORTEST;
+            SF_TRY(tell(s, task));
             SF_TRY(work(s, task));
             continue;
         }
-        if (count(s, RUNNING) == 0) return SF_OK;
+        if (count(s, RUNNING) == 0) return tell(s, -1);
         usleep(nap);
         nap = nap * 2 < NAP_LONGEST ? nap * 2 : NAP_LONGEST;
     }
@@ -167,6 +195,18 @@ static sf_status prepare(sched *s)
     SF_TRY(sf_mem_calloc(&s->state, (size_t)s->n + 1, sizeof *s->state, SF_MEM_MISC));
     for (int i = 0; i < s->n; i++) s->state[i] = s->tasks[i].done ? DONE : FREE;
     return SF_OK;
+}
+
+/* Each group's first task is its own before anybody looks. */
+static void give_first_tasks(sched *s, const sf_groups *groups)
+{
+    int task = next_ready(s, -1);
+    for (int g = 0; g < groups->n && task >= 0; g++) {
+        const int next = next_ready(s, task);
+        if (g == groups->index) s->turn = task;
+        s->state[task] = RUNNING;
+        task = next;
+    }
 }
 
 static sf_status fill_report(sched *s, double begun, sf_sched_report *report)
@@ -182,10 +222,16 @@ static sf_status fill_report(sched *s, double begun, sf_sched_report *report)
     return SF_OK;
 }
 
-sf_status sf_sched_run(sf_comm *world, const sf_sched_task *tasks, int n, sf_sched_fn *fn,
-                       void *user, sf_sched_report *report)
+sf_status sf_sched_run(sf_comm *world, const sf_groups *groups, const sf_sched_task *tasks, int n,
+                       sf_sched_fn *fn, void *user, sf_sched_report *report)
 {
-    sched s = { .world = world, .tasks = tasks, .n = n, .fn = fn, .user = user };
+    sched s = { .world = world,
+                .group = groups ? groups->comm : sf_comm_self(),
+                .turn = -1,
+                .tasks = tasks,
+                .n = n,
+                .fn = fn,
+                .user = user };
     sf_sched_report own;
     const double begun = sf_now();
     sf_status st;
@@ -196,8 +242,9 @@ sf_status sf_sched_run(sf_comm *world, const sf_sched_task *tasks, int n, sf_sch
     SF_GOTO(done, st, sf_comm_bcast(world, s.state, (size_t)n * sizeof *s.state, 0));
     st = check_order(tasks, n, s.state);
     SF_GOTO(done, st, sf_comm_agree(world, st));
+    if (groups) give_first_tasks(&s, groups);
     SF_GOTO(done, st, sf_board_create(&s.board, world, n + 1, s.state));
-    st = loop(&s);
+    st = sf_comm_rank(s.group) == 0 ? loop(&s) : follow(&s);
     st = sf_comm_agree(world, st);
     /* the report of a run that failed counts too; the failure itself must survive these calls */
     sf_status reported = fill_report(&s, begun, report ? report : &own);

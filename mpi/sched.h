@@ -7,10 +7,13 @@
  * callback that computes for long calls sf_comm_poll() once per step (without it the others wait
  * until rank 0 ends its task). Waiting ranks sleep.
  *
- *  Which rank runs a task is not fixed; results must not depend on it. */
+ *  In a group of several ranks the first one looks at the board and tells the others. The first
+ *  task of group g is the g-th of those that can start at once, by cost: the sizes of groups may
+ *  have been made for it. Which group runs a task is not fixed otherwise; results must not depend
+ *  on it. */
 #ifndef SF_MPI_SCHED_H
 #define SF_MPI_SCHED_H
-#include "mpi/comm.h"
+#include "mpi/groups.h"
 
 typedef struct {
     double cost; /* seconds expected: larger first, then the lower index */
@@ -31,12 +34,13 @@ typedef struct {
     double makespan, idle;
 } sf_sched_report;
 
-/** Collective over `world`. Each group is one rank. Stops handing
+/** Collective over `world`, split into `groups` (NULL: every rank is a group of its own). Stops
+ * handing
  * out when a task fails or asks to stop; running tasks finish; then all ranks return that status
  * with its text (sf_comm_agree). The task list must be the same on all ranks: SF_EINTERNAL
  * otherwise. Dependencies that do not exist or form a circle: SF_EINVAL, nothing is run.
  *  @param report  may be NULL */
-sf_status sf_sched_run(sf_comm *world, const sf_sched_task *tasks, int n, sf_sched_fn *fn,
-                       void *user, sf_sched_report *report);
+sf_status sf_sched_run(sf_comm *world, const sf_groups *groups, const sf_sched_task *tasks, int n,
+                       sf_sched_fn *fn, void *user, sf_sched_report *report);
 
 #endif

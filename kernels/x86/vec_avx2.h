@@ -5,6 +5,7 @@
 #error "compile with the flags of kernels/CMakeLists.txt"
 #endif
 #include <immintrin.h>
+#include <stdbool.h>
 
 typedef __m256 V;
 #define SF_ISA_NAME(x) x##_avx2
@@ -24,6 +25,51 @@ static inline void v_store(float *p, V x) { _mm256_storeu_ps(p, x); }
 static inline V v_add(V a, V b) { return _mm256_add_ps(a, b); }
 static inline V v_mul(V a, V b) { return _mm256_mul_ps(a, b); }
 static inline V v_fma(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
+static inline V v_sub(V a, V b) { return _mm256_sub_ps(a, b); }
+/* a*b - c, c - a*b */
+static inline V v_fms(V a, V b, V c) { return _mm256_fmsub_ps(a, b, c); }
+static inline V v_fnma(V a, V b, V c) { return _mm256_fnmadd_ps(a, b, c); }
+static inline V v_max(V a, V b) { return _mm256_max_ps(a, b); }
+/* All bits or none, and what is left of x under it. */
+static inline V v_mask(bool on) { return _mm256_castsi256_ps(_mm256_set1_epi32(on ? -1 : 0)); }
+static inline V v_and(V x, V mask) { return _mm256_and_ps(x, mask); }
+/* Past the caches; p on a multiple of the vector's size. */
+static inline void v_stream(float *p, V x) { _mm256_stream_ps(p, x); }
+/* The first n lanes, the others 0 and not touched in memory. */
+static inline __m256i v_first(int n)
+{
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+static inline V v_load_part(const float *p, int n) { return _mm256_maskload_ps(p, v_first(n)); }
+static inline void v_store_part(float *p, int n, V x) { _mm256_maskstore_ps(p, v_first(n), x); }
+/* sum[0..7] += x */
+static inline void v_add_double(double *sum, V x)
+{
+    const __m256d low = _mm256_cvtps_pd(_mm256_castps256_ps128(x));
+    const __m256d high = _mm256_cvtps_pd(_mm256_extractf128_ps(x, 1));
+    _mm256_storeu_pd(sum, _mm256_add_pd(_mm256_loadu_pd(sum), low));
+    _mm256_storeu_pd(sum + 4, _mm256_add_pd(_mm256_loadu_pd(sum + 4), high));
+}
+/* r[i][j] <-> r[j][i] */
+static inline void v_transpose(V r[VLEN])
+{
+    V t[VLEN];
+    for (int i = 0; i < 8; i += 2) {
+        t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+        t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+    }
+    for (int i = 0; i < 8; i += 4) {
+        r[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
+        r[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xee);
+        r[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+        r[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xee);
+    }
+    for (int i = 0; i < 4; i++) {
+        t[i] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x20);
+        t[i + 4] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x31);
+    }
+    for (int i = 0; i < 8; i++) r[i] = t[i];
+}
 /* t > 0 ? t : s */
 static inline V v_positive_or(V t, V s)
 {

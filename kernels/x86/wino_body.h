@@ -1,87 +1,471 @@
 /* Winograd convolution, 3 taps per axis (or 1: that axis has tiles of 1), stride 1, float32.
- * Included by wino_avx2.c and wino_avx512.c, which define SF_ISA_NAME, ROWS (tiles per register
- * tile) and COLS (vectors of 16 output channels).
+ * Included by wino_avx2.c and wino_avx512.c after their vec_*.h, with ROWS = tiles of a register
+ * tile of the products.
  *
  * Work per sample: tiles of m outputs and t = m+2 inputs per axis; V = transformed inputs, U =
  * transformed weights; per coordinate one small matrix product; back-transform. All tile grids are
  * anchored to the whole volume, every sum runs in one order that depends on the shape alone: the
- * same bits for any number of threads. conv-study sections 5.2 and 7. */
+ * same bits for any number of threads and for any cut into slabs. conv-study sections 5.2 and 7. */
 #include "base/error.h"
 #include "kernels/conv.h"
 #include "kernels/cpu.h"
+#include "kernels/gather.h"
 #include "kernels/norm.h"
+#include "kernels/view.h"
+#include "kernels/x86/wino_math.h"
 #include <omp.h>
-#include <stdint.h>
 #include <string.h>
 
-typedef float v16 __attribute__((vector_size(64)));
-typedef int32_t i16 __attribute__((vector_size(64)));
-typedef float v16u
-    __attribute__((vector_size(64), aligned(4))); /* the same in memory of any alignment */
-
-enum { MAX_COORDS = 216, CG = 16 * COLS, MAX_INPUTS = 8, LEAF_TILES = 256 };
+enum {
+    MAX_COORDS = 216,
+    CG = 32,                /* output channels of a group */
+    OB = CG / SF_CBLOCK,    /* the same in blocks */
+    COLS = CG / (2 * VLEN), /* register tiles are two vectors wide */
+    MAX_BLOCK = 72,         /* tiles of a block */
+    PAD = 32,               /* floats between coordinates: no multiple of 4 KiB */
+    CUBE = MAX_COORDS * SF_CBLOCK,
+    TAPS = 16 * 27 * SF_CBLOCK /* floats: the taps of 16 inputs */
+};
 
 typedef struct {
-    int m[3], t[3], coords, outputs;
+    int m[3], t[3], coords;
     int64_t grid[3], tiles; /* per sample */
     int64_t extent[3];      /* of the output = of the input */
-    int64_t ci, co;         /* padded to 16 and to CG */
-    int64_t block;          /* tiles per block of the forward pass */
+    int64_t ib, ob, groups; /* input and output blocks of 16, output groups */
+    int64_t block;          /* tiles per block of a pass */
 } wino_geo;
 
-#include "kernels/x86/wino_math.h"
+static int tile_size(int kernel, int64_t extent) { return kernel == 1 ? 1 : extent > 6 ? 4 : 2; }
 
-static int tile_size(int kernel, int64_t extent) { return kernel == 1 ? 1 : extent > 4 ? 4 : 2; }
-
-static void make_geo(wino_geo *g, const sf_conv *c, bool swap)
+/* Tiles whose V and M stay about in L2. */
+static int64_t block_tiles(const wino_geo *g)
 {
+    const int64_t bytes = g->coords * (g->ib * SF_CBLOCK + CG) * 4;
+    int64_t n = (400 << 10) / bytes / ROWS * ROWS;
+    if (n < 12) n = 12;
+    return n > MAX_BLOCK ? MAX_BLOCK : n;
+}
+
+static wino_geo make_geo(const sf_conv *c, int64_t in_blocks, int64_t out_blocks)
+{
+    wino_geo g = { .coords = 1, .tiles = 1, .ib = in_blocks, .ob = out_blocks };
     const int64_t extent[3] = { c->out.d, c->out.h, c->out.w };
-    g->coords = g->outputs = 1;
-    g->tiles = 1;
     for (int a = 0; a < 3; a++) {
-        g->m[a] = tile_size(c->kernel[a], extent[a]);
-        g->t[a] = c->kernel[a] == 1 ? 1 : g->m[a] + 2;
-        g->extent[a] = extent[a];
-        g->grid[a] = (extent[a] + g->m[a] - 1) / g->m[a];
-        g->coords *= g->t[a];
-        g->outputs *= g->m[a];
-        g->tiles *= g->grid[a];
+        g.m[a] = tile_size(c->kernel[a], extent[a]);
+        g.t[a] = c->kernel[a] == 1 ? 1 : g.m[a] + 2;
+        g.extent[a] = extent[a];
+        g.grid[a] = (extent[a] + g.m[a] - 1) / g.m[a];
+        g.coords *= g.t[a];
+        g.tiles *= g.grid[a];
     }
-    const int64_t from = swap ? c->out.c : c->in.c, to = swap ? c->in.c : c->out.c;
-    g->ci = sf_cpad(from);
-    g->co = (to + CG - 1) / CG * CG;
-    g->block = ROWS * (g->ci <= 32 ? 2 : 1) * (g->coords <= 36 ? 6 : 1);
-    if (g->block > g->tiles) g->block = g->tiles;
+    g.groups = (out_blocks + OB - 1) / OB;
+    g.block = block_tiles(&g);
+    return g;
 }
 
-/* Floats of the parts of the workspace; every part starts on a cache line. */
-static int64_t u_pitch(const wino_geo *g)
+static void tile_origin(const wino_geo *g, int64_t tile, int64_t o[3])
 {
-    return g->ci * CG + 32;
-} /* no multiple of 4 KiB between coordinates */
-static size_t u_size(const wino_geo *g) { return (size_t)(g->coords * u_pitch(g) * (g->co / CG)); }
-enum { DU_PITCH = 16 * CG + 16 };
-static size_t du_size(const wino_geo *g) { return (size_t)(g->coords * DU_PITCH); }
-static size_t v_size(const wino_geo *g, int64_t tiles)
-{
-    return (size_t)(g->coords * (g->ci * tiles + 32));
+    o[2] = tile % g->grid[2] * g->m[2];
+    o[1] = tile / g->grid[2] % g->grid[1] * g->m[1];
+    o[0] = tile / g->grid[2] / g->grid[1] * g->m[0];
 }
-static size_t thread_size(const wino_geo *g)
+
+/* Global voxels. */
+typedef struct {
+    int64_t lo[3], hi[3];
+} limits;
+
+static limits whole_volume(const wino_geo *g)
 {
-    return v_size(g, g->block) + (size_t)(g->coords * g->block * CG) +
-           (size_t)(2 * MAX_COORDS * 16);
+    return (limits){ { 0 }, { g->extent[0], g->extent[1], g->extent[2] } };
 }
-static int64_t leaf_tiles(const wino_geo *g)
+
+static limits held(const sf_view *v)
 {
-    return g->tiles < LEAF_TILES ? g->tiles : LEAF_TILES;
+    const int64_t *o = v->origin;
+    return (limits){ { o[0], o[1], o[2] },
+                     { o[0] + v->shape.d, o[1] + v->shape.h, o[2] + v->shape.w } };
 }
-static size_t wgrad_size(const wino_geo *g, int threads)
+
+static bool meets(const wino_geo *g, int64_t tile, const limits *l)
 {
-    const int64_t n = leaf_tiles(g);
-    const size_t du = g->tiles > LEAF_TILES ? du_size(g) * (size_t)(g->ci / 16 * (g->co / CG)) : 0;
-    return v_size(g, n) + (size_t)(g->coords * (g->co * n + 32)) + du +
-           (size_t)threads * (du_size(g) + 2 * MAX_COORDS * 16);
+    int64_t o[3];
+    tile_origin(g, tile, o);
+    for (int a = 0; a < 3; a++)
+        if (o[a] >= l->hi[a] || o[a] + g->m[a] <= l->lo[a]) return false;
+    return true;
 }
+
+/* Tiles of [first, end) that meet the box. */
+static int64_t list_tiles(const wino_geo *g, int64_t first, int64_t end, const limits *l,
+                          int64_t *list)
+{
+    int64_t n = 0;
+    for (int64_t t = first; t < end; t++)
+        if (meets(g, t, l)) list[n++] = t;
+    return n;
+}
+
+/* Lane 0 of global voxel (0,0,0) of a channel block, wherever the part that is held begins. */
+static float *view_base(const sf_view *v, int64_t n, int64_t cb)
+{
+    return (float *)v->data + sf_view_offset(v, n, cb, -v->origin[0], -v->origin[1], -v->origin[2]);
+}
+
+/* --- loading -------------------------------------------------------------------------------- */
+
+typedef struct {
+    const float *data;
+    int64_t sd, sh;
+    const float *scale, *shift; /* NULL: raw */
+    float slope;                /* 0 <= slope <= 1 */
+} source;
+
+static source open_source(const sf_input *in, int64_t n, int64_t cb)
+{
+    const int64_t at = n * sf_cpad(in->x.shape.c) + cb * SF_CBLOCK;
+    return (source){ .data = view_base(&in->x, n, cb),
+                     .sd = in->x.stride_d,
+                     .sh = in->x.stride_h,
+                     .scale = in->scale ? (const float *)in->scale + at : NULL,
+                     .shift = in->scale ? (const float *)in->shift + at : NULL,
+                     .slope = (float)in->slope };
+}
+
+/* A tile's window from `from`: nz x ny rows, transformed along x into the cube's rows. `sum`: the
+ * values of the window are added up there (gradients of the bias), or NULL. */
+typedef struct {
+    const source *s;
+    int64_t from[3];
+    int nz, ny;
+    limits l; /* what lies outside reads as zero */
+    int64_t plane, row;
+    float *cube, *sum;
+} window;
+
+FLAT void load_rows(const window *w, const wino_op op, const int m, const bool rule,
+                    const bool border)
+{
+    const source *s = w->s;
+    const int n = op_reads(op, m);
+    int64_t at[6];
+    V keep[6], sum[BLOCK_V];
+    for (int i = 0; i < BLOCK_V; i++) sum[i] = v_zero();
+#pragma GCC unroll 6
+    for (int i = 0; i < n; i++) {
+        int64_t x = w->from[2] + i;
+        keep[i] = v_mask(x >= w->l.lo[2] && x < w->l.hi[2]);
+        if (border && x < w->l.lo[2]) x = w->l.lo[2];
+        if (border && x >= w->l.hi[2]) x = w->l.hi[2] - 1;
+        at[i] = x * SF_CBLOCK;
+    }
+    const V slope = v_set1(s->slope);
+    for (int z = 0; z < w->nz; z++)
+        for (int y = 0; y < w->ny; y++) {
+            const int64_t gz = w->from[0] + z, gy = w->from[1] + y;
+            const bool in = !border || (gz >= w->l.lo[0] && gz < w->l.hi[0] && gy >= w->l.lo[1] &&
+                                        gy < w->l.hi[1]);
+            const float *p = s->data + gz * s->sd + gy * s->sh;
+            float *to = w->cube + z * w->plane + y * w->row;
+#pragma GCC unroll 2
+            for (int h = 0; h < BLOCK_V; h++) {
+                V v[6];
+#pragma GCC unroll 6
+                for (int i = 0; i < 6; i++) v[i] = v_zero();
+                if (in) {
+#pragma GCC unroll 6
+                    for (int i = 0; i < n; i++) {
+                        v[i] = v_load(p + at[i] + h * VLEN);
+                        if (rule) {
+                            const V t = v_fma(v_load(s->scale + h * VLEN), v[i],
+                                              v_load(s->shift + h * VLEN));
+                            v[i] = v_max(t, v_mul(slope, t));
+                        }
+                        if (border) v[i] = v_and(v[i], keep[i]);
+                        if (op == ADJ) sum[h] = v_add(sum[h], v[i]);
+                    }
+                    op_apply(op, m, v);
+                }
+#pragma GCC unroll 6
+                for (int i = 0; i < op_writes(op, m); i++)
+                    v_store(to + i * SF_CBLOCK + h * VLEN, v[i]);
+            }
+            if (!border) { /* the next tile */
+#pragma GCC unroll 4
+                for (int i = 0; i < m; i++)
+                    _mm_prefetch((const char *)(p + at[0] + (n + i) * SF_CBLOCK), _MM_HINT_T0);
+            }
+        }
+    if (op == ADJ && w->sum)
+        for (int h = 0; h < BLOCK_V; h++) v_store(w->sum + h * VLEN, sum[h]);
+}
+
+#define LOAD(NAME, op, m)                                                                          \
+    static void NAME(const window *w, bool border)                                                 \
+    {                                                                                              \
+        if (op == IN && w->s->scale && border)                                                     \
+            load_rows(w, op, m, op == IN, true);                                                   \
+        else if (op == IN && w->s->scale)                                                          \
+            load_rows(w, op, m, op == IN, false);                                                  \
+        else if (border)                                                                           \
+            load_rows(w, op, m, false, true);                                                      \
+        else                                                                                       \
+            load_rows(w, op, m, false, false);                                                     \
+    }
+LOAD(load_in4, IN, 4)
+LOAD(load_in2, IN, 2)
+LOAD(load_in1, IN, 1)
+LOAD(load_adj4, ADJ, 4)
+LOAD(load_adj2, ADJ, 2)
+LOAD(load_adj1, ADJ, 1)
+#undef LOAD
+
+/* One tile of one channel block: window -> all coordinates, `pitch` floats apart. op is IN (inputs
+ * under a tile) or ADJ (output gradients of a tile). */
+static void transform_tile(const wino_geo *g, wino_op op, const source *s, int64_t tile,
+                           const limits *l, float *to, int64_t pitch, float *cube, float *sum)
+{
+    const bool in = op == IN;
+    const int n[3] = { op_reads(op, g->m[0]), op_reads(op, g->m[1]), op_reads(op, g->m[2]) };
+    window w = { .s = s, .nz = n[0], .ny = n[1], .l = *l, .cube = cube, .sum = sum };
+    bool border = false;
+    tile_origin(g, tile, w.from);
+    for (int a = 0; a < 3; a++) {
+        if (in) w.from[a] -= (g->t[a] - g->m[a]) / 2;
+        border = border || w.from[a] < l->lo[a] || w.from[a] + n[a] > l->hi[a];
+    }
+    w.row = g->t[2] * SF_CBLOCK;
+    w.plane = g->t[1] * w.row;
+    if (g->m[2] == 4)
+        (in ? load_in4 : load_adj4)(&w, border);
+    else if (g->m[2] == 2)
+        (in ? load_in2 : load_adj2)(&w, border);
+    else
+        (in ? load_in1 : load_adj1)(&w, border);
+    const wino_walk y = { w.plane, SF_CBLOCK, w.row }, z = { w.row, SF_CBLOCK, w.plane };
+    const wino_walk out = { g->t[2] * pitch, pitch, g->t[1] * g->t[2] * pitch };
+    if (g->m[0] == 1) {
+        (in ? sweep_in : sweep_adj)(g->m[1], 1, g->t[2], cube, y, to,
+                                    (wino_walk){ 0, pitch, g->t[2] * pitch });
+        return;
+    }
+    (in ? sweep_in : sweep_adj)(g->m[1], n[0], g->t[2], cube, y, cube, y);
+    (in ? sweep_in : sweep_adj)(g->m[0], g->t[1], g->t[2], cube, z, to, out);
+}
+
+/* --- weights -------------------------------------------------------------------------------- */
+
+/* dst[i][16] = src[lane][i] for `count` i; lanes past the last read as 0. */
+static void to_lanes(const float *src, int64_t lane_stride, int lanes, int64_t count, float *dst)
+{
+    for (int64_t i = 0; i < count; i += VLEN)
+        for (int h = 0; h < BLOCK_V; h++) {
+            const int n = count - i < VLEN ? (int)(count - i) : VLEN;
+            V r[VLEN];
+#pragma GCC unroll 16
+            for (int l = 0; l < VLEN; l++)
+                r[l] = h * VLEN + l < lanes ? v_load_part(src + (h * VLEN + l) * lane_stride + i, n)
+                                            : v_zero();
+            v_transpose(r);
+            for (int k = 0; k < n; k++) v_store(dst + (i + k) * SF_CBLOCK + h * VLEN, r[k]);
+        }
+}
+
+/* The reverse; lanes past the last are not written. */
+static void from_lanes(const float *src, int64_t count, float *dst, int64_t lane_stride, int lanes)
+{
+    for (int64_t i = 0; i < count; i += VLEN)
+        for (int h = 0; h < BLOCK_V; h++) {
+            const int n = count - i < VLEN ? (int)(count - i) : VLEN;
+            V r[VLEN];
+#pragma GCC unroll 16
+            for (int k = 0; k < VLEN; k++)
+                r[k] = k < n ? v_load(src + (i + k) * SF_CBLOCK + h * VLEN) : v_zero();
+            v_transpose(r);
+            for (int l = 0; l < VLEN && h * VLEN + l < lanes; l++)
+                v_store_part(dst + (h * VLEN + l) * lane_stride + i, n, r[l]);
+        }
+}
+
+typedef struct {
+    const float *weight; /* PyTorch's order */
+    int64_t in, out;     /* true channels */
+    int k[3];
+    bool swap; /* gradient of the input: taps reversed, roles of the channels exchanged */
+} weights;
+
+static weights weights_of(const sf_conv *c, const void *weight, bool swap)
+{
+    return (
+        weights){ weight, c->in.c, c->out.c, { c->kernel[0], c->kernel[1], c->kernel[2] }, swap };
+}
+
+/* Rows of 16 inputs of block `b` to the 16 outputs of block `q`, all coordinates: element (k, r)
+ * lies at to[k * pitch + r * CG]. */
+static void fill_u(const wino_geo *g, const weights *w, const sf_block_at *b, const sf_block_at *q,
+                   float *to, int64_t pitch, float *taps, float *cube)
+{
+    const int *k = w->k, count = k[0] * k[1] * k[2];
+    memset(taps, 0, (size_t)(SF_CBLOCK * count * SF_CBLOCK) * sizeof *taps);
+    if (!w->swap)
+        to_lanes(w->weight + (q->first * w->in + b->first) * count, w->in * count, (int)q->lanes,
+                 b->lanes * count, taps);
+    for (int64_t r = 0; w->swap && r < b->lanes; r++)
+        to_lanes(w->weight + ((b->first + r) * w->in + q->first) * count, count, (int)q->lanes,
+                 count, taps + r * count * SF_CBLOCK);
+    const int64_t row = g->t[2] * SF_CBLOCK, plane = g->t[1] * row;
+    const int64_t s = w->swap ? -SF_CBLOCK : SF_CBLOCK;
+    const wino_walk from = { s * k[1] * k[2], s * k[2], s }, x = { plane, row, SF_CBLOCK };
+    const wino_walk y = { plane, SF_CBLOCK, row }, z = { row, SF_CBLOCK, plane };
+    const wino_walk u = { g->t[2] * pitch, pitch, g->t[1] * g->t[2] * pitch };
+    for (int r = 0; r < SF_CBLOCK; r++, taps += count * SF_CBLOCK) {
+        const float *first = w->swap ? taps + (count - 1) * SF_CBLOCK : taps;
+        sweep_wgt(g->m[2], k[0], k[1], first, from, cube, x);
+        sweep_wgt(g->m[1], k[0], g->t[2], cube, y, cube, y);
+        sweep_wgt(g->m[0], g->t[1], g->t[2], cube, z, to + r * CG, u);
+    }
+}
+
+/* --- products ------------------------------------------------------------------------------- */
+
+/* M[rows][2 vectors] (+)= V[rows x 16 blocks] * U[16 blocks x CG]; V is [block][row][16], `step`
+ * floats between blocks. */
+FLAT void product(const int rows, int64_t blocks, const float *v, int64_t step, const float *u,
+                  const bool add, float *m)
+{
+    V acc[ROWS][2];
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 2
+        for (int j = 0; j < 2; j++) acc[r][j] = add ? v_load(m + r * CG + j * VLEN) : v_zero();
+    for (int64_t b = 0; b < blocks; b++, v += step)
+        for (int k = 0; k < SF_CBLOCK; k++, u += CG) {
+            const V w0 = v_load(u), w1 = v_load(u + VLEN);
+#pragma GCC unroll 16
+            for (int r = 0; r < rows; r++) {
+                const V x = v_set1(v[r * SF_CBLOCK + k]);
+                acc[r][0] = v_fma(x, w0, acc[r][0]);
+                acc[r][1] = v_fma(x, w1, acc[r][1]);
+            }
+        }
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 2
+        for (int j = 0; j < 2; j++) v_store(m + r * CG + j * VLEN, acc[r][j]);
+}
+
+FLAT void products_sized(int64_t count, int64_t blocks, const float *v, int64_t step,
+                         const float *u, const bool add, float *m)
+{
+    for (int c = 0; c < COLS; c++, u += 2 * VLEN, m += 2 * VLEN) {
+        int64_t r = 0;
+        for (; r + ROWS <= count; r += ROWS)
+            product(ROWS, blocks, v + r * SF_CBLOCK, step, u, add, m + r * CG);
+        for (; r + ROWS / 3 <= count; r += ROWS / 3)
+            product(ROWS / 3, blocks, v + r * SF_CBLOCK, step, u, add, m + r * CG);
+        for (; r < count; r++) product(1, blocks, v + r * SF_CBLOCK, step, u, add, m + r * CG);
+    }
+}
+
+static void products(int64_t count, int64_t blocks, const float *v, int64_t step, const float *u,
+                     float *m)
+{
+    products_sized(count, blocks, v, step, u, false, m);
+}
+
+static void products_add(int64_t count, int64_t blocks, const float *v, int64_t step,
+                         const float *u, float *m)
+{
+    products_sized(count, blocks, v, step, u, true, m);
+}
+
+/* --- storing -------------------------------------------------------------------------------- */
+
+typedef struct {
+    float *data; /* global voxel (0,0,0) of the channel block */
+    int64_t sd, sh;
+    limits l;
+    bool add, stream;
+    float bias[SF_CBLOCK];
+    double *sums; /* [slice of the tile][sum, squares][sums_row], this block's lanes; or NULL */
+    int64_t sums_row;
+    bool deep; /* slices along z */
+} target;
+
+FLAT void store_rows(const wino_geo *g, const target *t, const int m, const int64_t o[3],
+                     const float *cube)
+{
+    const int64_t row = g->t[2] * SF_CBLOCK, plane = g->t[1] * row;
+    const int64_t x0 = o[2] < t->l.lo[2] ? t->l.lo[2] - o[2] : 0;
+    const int64_t x1 = o[2] + m > t->l.hi[2] ? t->l.hi[2] - o[2] : m;
+    for (int z = 0; z < g->m[0]; z++) {
+        if (o[0] + z < t->l.lo[0] || o[0] + z >= t->l.hi[0]) continue;
+#pragma GCC unroll 2
+        for (int h = 0; h < SF_CBLOCK; h += VLEN) {
+            const V bias = v_load(t->bias + h);
+            V sum = v_zero(), square = v_zero();
+            for (int y = 0; y < g->m[1]; y++) {
+                if (o[1] + y < t->l.lo[1] || o[1] + y >= t->l.hi[1]) continue;
+                const float *c = cube + z * plane + y * row + h;
+                float *p = t->data + (o[0] + z) * t->sd + (o[1] + y) * t->sh + o[2] * SF_CBLOCK + h;
+                V v[6];
+#pragma GCC unroll 6
+                for (int i = 0; i < op_reads(OUT, m); i++) v[i] = v_load(c + i * SF_CBLOCK);
+                op_apply(OUT, m, v);
+#pragma GCC unroll 4
+                for (int i = 0; i < m; i++) {
+                    if (i < x0 || i >= x1) continue;
+                    const V was = t->add ? v_load(p + i * SF_CBLOCK) : bias;
+                    const V out = v_add(was, v[i]);
+                    if (t->stream)
+                        v_stream(p + i * SF_CBLOCK, out);
+                    else
+                        v_store(p + i * SF_CBLOCK, out);
+                    sum = v_add(sum, out);
+                    square = v_fma(out, out, square);
+                }
+                if (t->sums && (!t->deep || y + 1 == g->m[1] || o[1] + y + 1 == t->l.hi[1])) {
+                    double *to = t->sums + (t->deep ? z : y) * 2 * t->sums_row + h;
+                    v_add_double(to, sum);
+                    v_add_double(to + t->sums_row, square);
+                    sum = square = v_zero();
+                }
+            }
+        }
+    }
+}
+
+/* One tile, 16 outputs: coordinates `pitch` floats apart -> the view. */
+static void store_tile(const wino_geo *g, const target *t, int64_t tile, const float *m,
+                       int64_t pitch, float *cube)
+{
+    const int64_t row = g->t[2] * SF_CBLOCK, plane = g->t[1] * row;
+    const wino_walk y = { plane, SF_CBLOCK, row }, z = { row, SF_CBLOCK, plane };
+    int64_t o[3];
+    if (g->m[0] == 1) {
+        sweep_out(g->m[1], 1, g->t[2], m, (wino_walk){ 0, pitch, g->t[2] * pitch }, cube, y);
+    } else {
+        const wino_walk from = { g->t[2] * pitch, pitch, g->t[1] * g->t[2] * pitch };
+        sweep_out(g->m[0], g->t[1], g->t[2], m, from, cube, z);
+        sweep_out(g->m[1], g->m[0], g->t[2], cube, y, cube, y);
+    }
+    tile_origin(g, tile, o);
+    if (g->m[2] == 4)
+        store_rows(g, t, 4, o, cube);
+    else if (g->m[2] == 2)
+        store_rows(g, t, 2, o, cube);
+    else
+        store_rows(g, t, 1, o, cube);
+}
+
+/* Rounds up to whole cache lines. */
+static size_t lines16(int64_t floats) { return (size_t)((floats + 15) / 16 * 16); }
+static float *align64(void *p) { return (float *)(((uintptr_t)p + 63) / 64 * 64); }
+
+#include "kernels/x86/wino_pass.h"
+#include "kernels/x86/wino_wgrad.h"
+
+/* --- the variant ---------------------------------------------------------------------------- */
 
 static bool accepts(const sf_conv *c)
 {
@@ -94,455 +478,16 @@ static bool accepts(const sf_conv *c)
            c->out.h * c->out.w >= 4;
 }
 
-/* The vector path wants whole volumes and channel blocks that are multiples of 16; anything else is
- * left to sgemm. */
-static bool whole(const sf_view *v)
-{
-    for (int a = 0; a < 3; a++) {
-        if (v->origin[a] || v->halo[a][0] || v->halo[a][1]) return false;
-    }
-    return v->extent[0] == v->shape.d && v->extent[1] == v->shape.h && v->extent[2] == v->shape.w;
-}
-
-static bool simple_inputs(const sf_input *in, int n)
-{
-    for (int i = 0; i < n; i++) {
-        if (!whole(&in[i].x) || (i + 1 < n && in[i].x.shape.c % 16)) return false;
-    }
-    return n <= MAX_INPUTS;
-}
-
-static void tile_origin(const wino_geo *g, int64_t tile, int64_t o[3])
-{
-    o[2] = tile % g->grid[2] * g->m[2];
-    o[1] = tile / g->grid[2] % g->grid[1] * g->m[1];
-    o[0] = tile / g->grid[2] / g->grid[1] * g->m[0];
-}
-
-/* --- loading ------------------------------------------------------------------------------------
- */
-
-typedef struct {
-    const float *data; /* channel block of sample n */
-    int64_t sd, sh;
-    bool rule;
-    v16 scale, shift;
-    float slope;
-} source;
-
-static void open_source(source *s, const sf_input *in, int64_t n, int64_t block)
-{
-    const sf_view *x = &in->x;
-    s->data = (const float *)x->data + n * x->stride_n + block * x->stride_c;
-    s->sd = x->stride_d;
-    s->sh = x->stride_h;
-    s->rule = in->scale != NULL;
-    s->slope = (float)in->slope;
-    if (!s->rule) return;
-    const int64_t at = n * sf_cpad(x->shape.c) + block * 16;
-    s->scale = *(const v16u *)((const float *)in->scale + at);
-    s->shift = *(const v16u *)((const float *)in->shift + at);
-}
-
-/* 0 <= slope <= 1 */
-static inline v16 apply(const source *s, v16 x)
-{
-    const v16 t = s->scale * x + s->shift, low = s->slope * t;
-    const i16 pos = t > 0.0f;
-    return (v16)(((i16)t & pos) | ((i16)low & ~pos));
-}
-
-static inline v16 load(const source *s, const float *p)
-{
-    const v16 x = *(const v16u *)p;
-    return s->rule ? apply(s, x) : x;
-}
-
-/* A tile's window of `size` points per axis from `from`, zero outside [lo, hi). */
-typedef struct {
-    int64_t lo[3], hi[3];
-} limits;
-
-static inline bool inside(const limits *l, const int64_t from[3], const int size[3])
-{
-    for (int a = 0; a < 3; a++) {
-        if (from[a] < l->lo[a] || from[a] + size[a] > l->hi[a]) return false;
-    }
-    return true;
-}
-
-static inline __attribute__((always_inline)) void gather_inside(const source *s,
-                                                                const int64_t from[3], int n0,
-                                                                int n1, int n2, int t1, int t2,
-                                                                v16 *d)
-{
-    for (int z = 0; z < n0; z++) {
-        for (int y = 0; y < n1; y++) {
-            const float *p = s->data + (from[0] + z) * s->sd + (from[1] + y) * s->sh + from[2] * 16;
-            v16 *row = d + (z * t1 + y) * t2;
-            if (s->rule) {
-                for (int x = 0; x < n2; x++) row[x] = apply(s, *(const v16u *)(p + x * 16));
-            } else {
-                for (int x = 0; x < n2; x++) row[x] = *(const v16u *)(p + x * 16);
-            }
-        }
-    }
-}
-
-static inline void gather_border(const wino_geo *g, const source *s, const int64_t from[3],
-                                 const int size[3], const limits *l, v16 *d)
-{
-    for (int z = 0; z < size[0]; z++) {
-        for (int y = 0; y < size[1]; y++) {
-            v16 *row = d + (z * g->t[1] + y) * g->t[2];
-            const int64_t pz = from[0] + z, py = from[1] + y;
-            const bool in = pz >= l->lo[0] && pz < l->hi[0] && py >= l->lo[1] && py < l->hi[1];
-            const float *p = s->data + pz * s->sd + py * s->sh;
-            for (int x = 0; x < size[2]; x++) {
-                const int64_t px = from[2] + x;
-                row[x] = in && px >= l->lo[2] && px < l->hi[2] ? load(s, p + px * 16) : (v16){ 0 };
-            }
-        }
-    }
-}
-
-static void gather(const wino_geo *g, const source *s, const int64_t from[3], const int size[3],
-                   const limits *l, v16 *d)
-{
-    if (!inside(l, from, size))
-        gather_border(g, s, from, size, l, d);
-    else if (size[0] == 6 && size[1] == 6 && size[2] == 6)
-        gather_inside(s, from, 6, 6, 6, 6, 6, d);
-    else if (size[0] == 1 && size[1] == 6 && size[2] == 6)
-        gather_inside(s, from, 1, 6, 6, 6, 6, d);
-    else
-        gather_inside(s, from, size[0], size[1], size[2], g->t[1], g->t[2], d);
-}
-
-static limits whole_volume(const wino_geo *g)
-{
-    return (limits){ { 0 }, { g->extent[0], g->extent[1], g->extent[2] } };
-}
-
-/* V[coordinate][channel block][tile][16] of `count` tiles from tile `first`, one channel block. */
-static void fill_v(const wino_geo *g, const source *s, int64_t first, int64_t count, int64_t block,
-                   float *v, v16 *cube)
-{
-    const int64_t pitch = g->ci * count + 32;
-    const limits l = whole_volume(g);
-    for (int64_t i = 0; i < count; i++) {
-        int64_t o[3];
-        tile_origin(g, first + i, o);
-        for (int a = 0; a < 3; a++) o[a] -= (g->t[a] - g->m[a]) / 2;
-        gather(g, s, o, g->t, &l, cube);
-        input_transform(cube, g);
-        float *to = v + (block * count + i) * 16;
-        for (int k = 0; k < g->coords; k++) *(v16u *)(to + k * pitch) = cube[k];
-    }
-}
-
-/* --- weights ------------------------------------------------------------------------------------
- */
-
-/* CG outputs of one input, `pitch` floats between coordinates. `swap`: gradient of the input = the
- * same convolution with the taps reversed and the roles of the channels exchanged. */
-static void fill_u(const wino_geo *g, const sf_conv *c, const float *w, bool swap, int64_t group,
-                   int64_t in, float *to, int64_t pitch, v16 *cube)
-{
-    const int taps[3] = { c->kernel[0], c->kernel[1], c->kernel[2] };
-    const int count = taps[0] * taps[1] * taps[2];
-    const int64_t ni = swap ? c->out.c : c->in.c, no = swap ? c->in.c : c->out.c;
-    for (int64_t col = 0; col < COLS; col++) {
-        float *taps_of = (float *)cube;
-        memset(cube, 0, sizeof(v16) * (size_t)g->coords);
-        for (int lane = 0; lane < 16; lane++) {
-            const int64_t out = group * CG + col * 16 + lane;
-            if (in >= ni || out >= no) continue;
-            const float *k = w + (swap ? in * c->in.c + out : out * c->in.c + in) * count;
-            for (int i = 0; i < count; i++) {
-                const int from = swap ? count - 1 - i : i, x = i % taps[2],
-                          y = i / taps[2] % taps[1], z = i / taps[2] / taps[1];
-                taps_of[((z * g->t[1] + y) * g->t[2] + x) * 16 + lane] = k[from];
-            }
-        }
-        weight_transform(cube, g);
-        for (int i = 0; i < g->coords; i++) *(v16u *)(to + i * pitch + col * 16) = cube[i];
-    }
-}
-
-/* --- products -----------------------------------------------------------------------------------
- */
-
-/* M[rows][CG] (+)= V[rows x ci] * U[ci x CG]; V is [ci/16][tiles][16]. */
-static inline __attribute__((always_inline)) void
-product(int rows, int64_t ci, int64_t tiles, const float *v, const float *u, bool add, float *m)
-{
-    v16 acc[ROWS][COLS];
-    for (int r = 0; r < rows; r++) {
-        for (int j = 0; j < COLS; j++)
-            acc[r][j] = add ? *(const v16u *)(m + r * CG + j * 16) : (v16){ 0 };
-    }
-    for (int64_t b = 0; b < ci / 16; b++) {
-        const float *row = v + b * tiles * 16;
-        for (int k = 0; k < 16; k++, u += CG) {
-            v16 w[COLS];
-            for (int j = 0; j < COLS; j++) w[j] = *(const v16u *)(u + j * 16);
-            for (int r = 0; r < rows; r++) {
-                const v16 x = row[r * 16 + k] - (v16){ 0 };
-                for (int j = 0; j < COLS; j++) acc[r][j] += x * w[j];
-            }
-        }
-    }
-    for (int r = 0; r < rows; r++) {
-        for (int j = 0; j < COLS; j++) *(v16u *)(m + r * CG + j * 16) = acc[r][j];
-    }
-}
-
-/* `count` rows of M from tiles that lie `tiles` apart between channel blocks. */
-static void product_tiles(int64_t count, int64_t tiles, int64_t ci, const float *v, const float *u,
-                          bool add, float *m)
-{
-    int64_t r = 0;
-    for (; r + ROWS <= count; r += ROWS) product(ROWS, ci, tiles, v + r * 16, u, add, m + r * CG);
-    for (; r + ROWS / 3 <= count; r += ROWS / 3)
-        product(ROWS / 3, ci, tiles, v + r * 16, u, add, m + r * CG);
-    for (; r < count; r++) product(1, ci, tiles, v + r * 16, u, add, m + r * CG);
-}
-
-/* --- storing ------------------------------------------------------------------------------------
- */
-
-typedef struct {
-    const sf_view *view;
-    const bool *accumulate;
-    int n;
-    const float *bias; /* NULL = none */
-    int64_t channels;
-} target;
-
-/* The outputs of one tile, 16 channels from `channel`, into the view that holds them. */
-static void store_tile(const wino_geo *g, const target *t, int64_t n, int64_t tile, int64_t channel,
-                       const v16 *cube)
-{
-    int64_t first = 0, o[3];
-    int i = 0;
-    while (i + 1 < t->n && channel >= first + t->view[i].shape.c) first += t->view[i++].shape.c;
-    const sf_view *y = &t->view[i];
-    if (channel >= t->channels) return;
-    const bool add = t->accumulate && t->accumulate[i];
-    tile_origin(g, tile, o);
-    float *base = (float *)y->data + n * y->stride_n + (channel - first) / 16 * y->stride_c;
-    v16 bias = { 0 };
-    for (int lane = 0; t->bias && lane < 16 && channel + lane < t->channels; lane++)
-        bias[lane] = t->bias[channel + lane];
-    for (int z = 0; z < g->m[0] && o[0] + z < g->extent[0]; z++) {
-        for (int yy = 0; yy < g->m[1] && o[1] + yy < g->extent[1]; yy++) {
-            float *p = base + (o[0] + z) * y->stride_d + (o[1] + yy) * y->stride_h + o[2] * 16;
-            const v16 *row = cube + (z * g->t[1] + yy) * g->t[2];
-            for (int x = 0; x < g->m[2] && o[2] + x < g->extent[2]; x++, p += 16) {
-                *(v16u *)p = add ? *(v16u *)p + row[x] : row[x] + bias;
-            }
-        }
-    }
-}
-
-/* --- forward and gradient of the input ----------------------------------------------------------
- */
-
-typedef struct {
-    wino_geo g;
-    const sf_conv *c;
-    const sf_input *in;
-    int n_in;
-    target to;
-    float *u, *threads; /* workspace */
-} pass;
-
-static void load_block(const pass *p, int64_t n, int64_t first, int64_t count, float *v, v16 *cube)
-{
-    int64_t block = 0;
-    for (int i = 0; i < p->n_in; i++) {
-        for (int64_t b = 0; b < sf_cpad(p->in[i].x.shape.c) / 16; b++, block++) {
-            source s;
-            open_source(&s, &p->in[i], n, b);
-            fill_v(&p->g, &s, first, count, block, v, cube);
-        }
-    }
-}
-
-/* Back-transform of one tile and 16 outputs; m = its row in M[coordinate][count][CG]. */
-static void store_product(const pass *p, int64_t n, int64_t tile, int64_t group, int64_t col,
-                          const float *m, int64_t count, v16 *cube)
-{
-    for (int k = 0; k < p->g.coords; k++) cube[k] = *(const v16u *)(m + k * count * CG + col * 16);
-    output_transform(cube, &p->g);
-    store_tile(&p->g, &p->to, n, tile, group * CG + col * 16, cube);
-}
-
-static void run_block(const pass *p, int64_t n, int64_t first, float *work)
-{
-    const wino_geo *g = &p->g;
-    const int64_t count = first + g->block <= g->tiles ? g->block : g->tiles - first,
-                  pitch = g->ci * count + 32;
-    v16 *cube = (v16 *)work;
-    float *v = work + 2 * MAX_COORDS * 16, *m = v + v_size(g, g->block);
-    load_block(p, n, first, count, v, cube);
-    for (int64_t group = 0; group < g->co / CG; group++) {
-        const float *u = p->u + group * g->coords * u_pitch(g);
-        for (int k = 0; k < g->coords; k++) {
-            product_tiles(count, count, g->ci, v + k * pitch, u + k * u_pitch(g), false,
-                          m + k * count * CG);
-        }
-        for (int64_t i = 0; i < count * COLS; i++)
-            store_product(p, n, first + i / COLS, group, i % COLS, m + i / COLS * CG, count, cube);
-    }
-}
-
-/* Few tiles, many channels: U of 16 inputs x CG outputs is made in the cache and used at once for
- * the tiles of all samples. */
-enum { DEEP_TILES = 48 };
-static bool is_deep(const wino_geo *g, int64_t samples)
-{
-    return samples * g->tiles <= DEEP_TILES && g->ci * g->co >= 96 * 96;
-}
-
-static size_t deep_size(const wino_geo *g, int64_t samples, int threads)
-{
-    const size_t own =
-        du_size(g) + (size_t)(g->coords * samples * g->tiles * CG) + 2 * MAX_COORDS * 16;
-    return (size_t)samples * v_size(g, g->tiles) + (size_t)threads * own;
-}
-
-static void deep_group(const pass *p, const float *weight, bool swap, int64_t group, float *work)
-{
-    const wino_geo *g = &p->g;
-    const int64_t samples = p->c->in.n, tiles = g->tiles, pitch = g->ci * tiles + 32,
-                  rows = samples * tiles;
-    v16 *cube = (v16 *)work;
-    float *u = work + 2 * MAX_COORDS * 16, *m = u + du_size(g);
-    for (int64_t b = 0; b < g->ci / 16; b++) {
-        for (int64_t i = 0; i < 16; i++)
-            fill_u(g, p->c, weight, swap, group, b * 16 + i, u + i * CG, DU_PITCH, cube);
-        for (int k = 0; k < g->coords; k++) {
-            for (int64_t n = 0; n < samples; n++) {
-                const float *v = p->u + (size_t)n * v_size(g, tiles) + k * pitch + b * tiles * 16;
-                product_tiles(tiles, tiles, 16, v, u + k * DU_PITCH, b > 0,
-                              m + (k * rows + n * tiles) * CG);
-            }
-        }
-    }
-    for (int64_t i = 0; i < rows * COLS; i++) {
-        const int64_t row = i / COLS;
-        store_product(p, row / tiles, row % tiles, group, i % COLS, m + row * CG, rows, cube);
-    }
-}
-
-static void deep_channel(const pass *p, int64_t n, int64_t block, float *work)
-{
-    int64_t b = block;
-    int i = 0;
-    while (i + 1 < p->n_in && b >= sf_cpad(p->in[i].x.shape.c) / 16)
-        b -= sf_cpad(p->in[i++].x.shape.c) / 16;
-    source s;
-    open_source(&s, &p->in[i], n, b);
-    fill_v(&p->g, &s, 0, p->g.tiles, block, p->u + (size_t)n * v_size(&p->g, p->g.tiles),
-           (v16 *)work);
-}
-
-static void run_deep(pass *p, const float *weight, bool swap, int threads)
-{
-    const wino_geo *g = &p->g;
-    const int64_t samples = p->c->in.n, blocks = g->ci / 16;
-    const size_t own =
-        du_size(g) + (size_t)(g->coords * samples * g->tiles * CG) + 2 * MAX_COORDS * 16;
-    p->threads = p->u + (size_t)samples * v_size(g, g->tiles);
-#pragma omp parallel num_threads(threads)
-    {
-        float *work = p->threads + (size_t)omp_get_thread_num() * own;
-#pragma omp for schedule(dynamic, 1)
-        for (int64_t i = 0; i < samples * blocks; i++)
-            deep_channel(p, i / blocks, i % blocks, work);
-#pragma omp for schedule(dynamic, 1)
-        for (int64_t i = 0; i < g->co / CG; i++) deep_group(p, weight, swap, i, work);
-    }
-}
-
-static float *align64(void *p) { return (float *)(((uintptr_t)p + 63) / 64 * 64); }
-
-static void run_pass(pass *p, const float *weight, bool swap, void *space, int threads)
-{
-    const wino_geo *g = &p->g;
-    p->u = align64(space);
-    if (is_deep(g, p->c->in.n)) {
-        run_deep(p, weight, swap, threads);
-        return;
-    }
-    p->threads = p->u + u_size(g);
-    const int64_t groups = g->co / CG, blocks = (g->tiles + g->block - 1) / g->block;
-    const int64_t samples = p->c->in.n;
-#pragma omp parallel num_threads(threads)
-    {
-        float *work = p->threads + (size_t)omp_get_thread_num() * thread_size(g);
-#pragma omp for schedule(static)
-        for (int64_t i = 0; i < groups * g->ci; i++) {
-            const int64_t group = i / g->ci, in = i % g->ci;
-            fill_u(g, p->c, weight, swap, group, in,
-                   p->u + group * g->coords * u_pitch(g) + in * CG, u_pitch(g), (v16 *)work);
-        }
-#pragma omp for schedule(dynamic, 1)
-        for (int64_t i = 0; i < samples * blocks; i++)
-            run_block(p, i / blocks, i % blocks * g->block, work);
-    }
-}
-
-static size_t pass_size(const wino_geo *g, int64_t samples, int threads)
-{
-    return is_deep(g, samples) ? deep_size(g, samples, threads)
-                               : u_size(g) + (size_t)threads * thread_size(g);
-}
-
 static size_t scratch(const sf_conv *c, int threads)
 {
-    wino_geo f, b;
-    make_geo(&f, c, false);
-    make_geo(&b, c, true);
-    size_t n = pass_size(&f, c->in.n, threads);
-    const size_t back = pass_size(&b, c->in.n, threads), grad = wgrad_size(&f, threads);
+    const int64_t in = c->in_blocks, out = sf_blocks(c->out.c);
+    const wino_geo f = make_geo(c, in, out), b = make_geo(c, out, in);
+    size_t n = pass_floats(&f, c->in.n, threads);
+    const size_t back = pass_floats(&b, c->in.n, threads), grad = wgrad_floats(&f, threads);
     if (back > n) n = back;
     if (grad > n) n = grad;
-    n = n * sizeof(float) + 64;
-    const size_t other = sf_conv_gemm.scratch(c, threads);
-    return n > other ? n : other;
+    return n * sizeof(float) + 64;
 }
-
-static sf_status forward(const sf_conv *c, const sf_conv_fwd *a, void *space)
-{
-    if (!simple_inputs(a->in, a->n_in) || !whole(&a->out)) return sf_conv_gemm.forward(c, a, space);
-    pass p = {
-        .c = c, .in = a->in, .n_in = a->n_in, .to = { &a->out, NULL, 1, a->bias, c->out.c }
-    };
-    make_geo(&p.g, c, false);
-    run_pass(&p, a->weight, false, space, a->threads);
-    if (a->stats) sf_norm_stats(&a->out, a->stats, a->threads);
-    return SF_OK;
-}
-
-static sf_status backward_data(const sf_conv *c, const sf_conv_bwd_data *a, void *space)
-{
-    const sf_input in = { .x = a->dout };
-    bool simple = whole(&a->dout);
-    for (int i = 0; i < a->n_in; i++)
-        simple = simple && whole(&a->din[i]) && (i + 1 == a->n_in || a->din[i].shape.c % 16 == 0);
-    if (!simple) return sf_conv_gemm.backward_data(c, a, space);
-    pass p = {
-        .c = c, .in = &in, .n_in = 1, .to = { a->din, a->accumulate, a->n_in, NULL, c->in.c }
-    };
-    make_geo(&p.g, c, true);
-    run_pass(&p, a->weight, true, space, a->threads);
-    return SF_OK;
-}
-
-#include "kernels/x86/wino_wgrad.h"
 
 const sf_conv_impl SF_ISA_NAME(sf_conv_wino) = { .name = SF_WINO_TEXT,
                                                  .isa = SF_WINO_ISA,

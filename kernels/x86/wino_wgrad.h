@@ -1,176 +1,264 @@
-/* Gradient of the weights by Winograd: dU = (A dY A^T) . (B^T d B) summed over tiles, dW = G^T dU
- * G, the exact adjoint of the forward pass. Part of wino_body.h, after its loading and transforms.
- * Sums run over the tiles of a leaf in order. */
+/* Gradient of the weights: dU = (A dY A^T) . (B^T d B) summed over tiles in order, dW = G^T dU G,
+ * the exact adjoint of the forward pass. Part of wino_body.h, after its loading and transforms. */
 typedef struct {
     const sf_conv *c;
     const sf_conv_bwd_weight *a;
     wino_geo g;
-    int axis; /* of the slices */
-    float *v, *z, *du, *work;
-    int64_t first, count; /* tiles of this batch */
-    bool more;            /* several batches: du holds the running sum */
+    limits leaf;              /* output gradients of this leaf; others read as zero */
+    float *v, *z;             /* [coordinate][block][tile of the batch][16] */
+    float *du;                /* [coordinate][input block][group][16][CG], pitch du_step */
+    float *sums;              /* [output block][tile of the batch][16]: of the output gradient */
+    double *bias;             /* [output block][16] */
+    float *own;               /* per thread */
+    int64_t list[256], count; /* tiles of this batch */
+    int64_t batch;            /* tiles of a full one */
+    bool wide;                /* all of dU is kept: coordinate by coordinate */
 } wgrad;
 
-static float *z_at(const wgrad *w, int k) { return w->z + k * (w->g.co * w->count + 32); }
+/* dU up to this size is kept as a whole, so that V and Z are read once. */
+enum { WIDE_FLOATS = 4 << 20, BATCH_FLOATS = 1 << 19, CHUNK = 16 };
 
-/* Z[coordinate][output block][tile][16]: the adjoint of the output transform; slices of other
- * leaves read as zero. */
-static void fill_z(const wgrad *w, int64_t block, int64_t i, v16 *cube)
+static int64_t du_step(const wino_geo *g) { return g->ib * g->groups * SF_CBLOCK * CG + PAD; }
+static int64_t z_blocks(const wino_geo *g) { return g->groups * OB; }
+static bool is_wide(const wino_geo *g) { return g->coords * du_step(g) <= WIDE_FLOATS; }
+
+static int64_t batch_tiles(const wino_geo *g)
+{
+    const int64_t fit =
+        BATCH_FLOATS / (g->coords * SF_CBLOCK * (g->ib + z_blocks(g))) / CHUNK * CHUNK;
+    int64_t n = fit < 48 ? 48 : fit > 256 ? 256 : fit;
+    if (!is_wide(g)) n = 256;
+    return n < g->tiles ? n : g->tiles;
+}
+
+static int64_t batch_pitch(int64_t blocks, int64_t tiles)
+{
+    return blocks * SF_CBLOCK * tiles + PAD;
+}
+
+static size_t wgrad_own(const wino_geo *g)
+{
+    return CUBE + TAPS + (is_wide(g) ? 0 : lines16(g->coords * DU_PITCH));
+}
+
+static size_t wgrad_floats(const wino_geo *g, int threads)
+{
+    const int64_t n = batch_tiles(g), k = g->coords;
+    const bool keeps = is_wide(g) || n < g->tiles;
+    return lines16(k * batch_pitch(g->ib, n)) + lines16(k * batch_pitch(z_blocks(g), n)) +
+           (keeps ? lines16(k * du_step(g)) : 0) + (size_t)(z_blocks(g) * SF_CBLOCK * (n + 2)) +
+           (size_t)threads * wgrad_own(g);
+}
+
+/* --- filling --------------------------------------------------------------------------------- */
+
+static void fill_inputs(const wgrad *w, int64_t b, int64_t i0, int64_t i1, float *cube)
 {
     const wino_geo *g = &w->g;
+    const sf_block_at at = sf_inputs_block(w->a->in, w->a->n_in, b);
+    const source s = open_source(&w->a->in[at.entry], w->a->n, at.cb);
+    const limits l = whole_volume(g);
+    for (int64_t i = i0; i < i1; i++)
+        transform_tile(g, IN, &s, w->list[i], &l, w->v + (b * w->count + i) * SF_CBLOCK,
+                       batch_pitch(g->ib, w->count), cube, NULL);
+}
+
+static void fill_gradients(const wgrad *w, int64_t q, int64_t i0, int64_t i1, float *cube)
+{
+    const wino_geo *g = &w->g;
+    const int64_t pitch = batch_pitch(z_blocks(g), w->count);
+    float *z = w->z + q * w->count * SF_CBLOCK;
+    if (q >= g->ob) {
+        for (int k = 0; k < g->coords; k++)
+            memset(z + k * pitch + i0 * SF_CBLOCK, 0, (size_t)(i1 - i0) * SF_CBLOCK * sizeof *z);
+        return;
+    }
     const sf_input dout = { .x = w->a->dout };
-    source s;
-    int64_t o[3];
-    memset(cube, 0, sizeof(v16) * (size_t)g->coords);
-    if (block * 16 < sf_cpad(w->c->out.c)) {
-        open_source(&s, &dout, w->a->n, block);
-        tile_origin(g, w->first + i, o);
-        limits l = whole_volume(g);
-        l.lo[w->axis] = w->a->slice0;
-        l.hi[w->axis] = w->a->slice1;
-        gather(g, &s, o, g->m, &l, cube);
-        output_adjoint(cube, g);
-    }
-    for (int k = 0; k < g->coords; k++)
-        *(v16u *)(z_at(w, k) + (block * w->count + i) * 16) = cube[k];
+    const source s = open_source(&dout, w->a->n, q);
+    for (int64_t i = i0; i < i1; i++)
+        transform_tile(g, ADJ, &s, w->list[i], &w->leaf, z + i * SF_CBLOCK, pitch, cube,
+                       w->sums + (q * w->count + i) * SF_CBLOCK);
 }
 
-static void fill_batch_v(const wgrad *w, int64_t block, v16 *cube)
+static void add_bias(const wgrad *w, int64_t q)
 {
-    int64_t b = block;
-    int i = 0;
-    while (i + 1 < w->a->n_in && b >= sf_cpad(w->a->in[i].x.shape.c) / 16)
-        b -= sf_cpad(w->a->in[i++].x.shape.c) / 16;
-    source s;
-    open_source(&s, &w->a->in[i], w->a->n, b);
-    fill_v(&w->g, &s, w->first, w->count, block, w->v, cube);
+    for (int64_t i = 0; i < w->count; i++)
+        for (int l = 0; l < SF_CBLOCK; l++)
+            w->bias[q * SF_CBLOCK + l] += (double)w->sums[(q * w->count + i) * SF_CBLOCK + l];
 }
 
-/* dU[16 inputs][CG outputs] of one coordinate over the tiles of the batch. */
-static inline __attribute__((always_inline)) void
-product_grad(int64_t tiles, const float *v, const float *z, int64_t zstep, bool add, float *du)
+/* --- products -------------------------------------------------------------------------------- */
+
+/* dU[rows inputs][2 vectors] (+)= V^T Z over the tiles. */
+FLAT void grad(const int rows, int64_t tiles, const float *v, const float *z0, const float *z1,
+               const bool add, float *du)
 {
-    enum { R = ROWS >= 8 ? 8 : 4 };
-    for (int c0 = 0; c0 < 16; c0 += R) {
-        v16 acc[R][COLS];
-        for (int r = 0; r < R; r++) {
-            for (int j = 0; j < COLS; j++)
-                acc[r][j] = add ? *(const v16u *)(du + (c0 + r) * CG + j * 16) : (v16){ 0 };
-        }
-        for (int64_t i = 0; i < tiles; i++) {
-            v16 y[COLS];
-            for (int j = 0; j < COLS; j++) y[j] = *(const v16u *)(z + j * zstep + i * 16);
-            for (int r = 0; r < R; r++) {
-                const v16 x = v[i * 16 + c0 + r] - (v16){ 0 };
-                for (int j = 0; j < COLS; j++) acc[r][j] += x * y[j];
-            }
-        }
-        for (int r = 0; r < R; r++) {
-            for (int j = 0; j < COLS; j++) *(v16u *)(du + (c0 + r) * CG + j * 16) = acc[r][j];
+    V acc[8][2];
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 2
+        for (int j = 0; j < 2; j++) acc[r][j] = add ? v_load(du + r * CG + j * VLEN) : v_zero();
+    for (int64_t i = 0; i < tiles; i++, v += SF_CBLOCK, z0 += SF_CBLOCK, z1 += SF_CBLOCK) {
+        const V y0 = v_load(z0), y1 = v_load(z1);
+#pragma GCC unroll 8
+        for (int r = 0; r < rows; r++) {
+            const V x = v_set1(v[r]);
+            acc[r][0] = v_fma(x, y0, acc[r][0]);
+            acc[r][1] = v_fma(x, y1, acc[r][1]);
         }
     }
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 2
+        for (int j = 0; j < 2; j++) v_store(du + r * CG + j * VLEN, acc[r][j]);
 }
 
-/* One (16 inputs x CG outputs) block of the weight gradient: products of all coordinates, then,
- * after the last batch, G^T dU. */
-static void block_gradient(const wgrad *w, int64_t ib, int64_t group, bool first, bool last,
-                           float *local)
+FLAT void grad_block_sized(int64_t tiles, const float *v, const float *z, const bool add, float *du)
+{
+    for (int c = 0; c < COLS; c++, du += 2 * VLEN) {
+        const float *z0 = z + c * tiles * SF_CBLOCK;
+        const float *z1 = BLOCK_V == 1 ? z0 + tiles * SF_CBLOCK : z0 + VLEN;
+        if (BLOCK_V == 1) {
+            grad(8, tiles, v, z0, z1, add, du);
+            grad(8, tiles, v + 8, z0, z1, add, du + 8 * CG);
+        } else {
+            grad(6, tiles, v, z0, z1, add, du);
+            grad(6, tiles, v + 6, z0, z1, add, du + 6 * CG);
+            grad(4, tiles, v + 12, z0, z1, add, du + 12 * CG);
+        }
+    }
+}
+
+static void grad_block(int64_t tiles, const float *v, const float *z, float *du)
+{
+    grad_block_sized(tiles, v, z, false, du);
+}
+
+static void grad_block_add(int64_t tiles, const float *v, const float *z, float *du)
+{
+    grad_block_sized(tiles, v, z, true, du);
+}
+
+static void one_grad(const wgrad *w, int k, int64_t b, int64_t group, bool first, float *du)
+{
+    const wino_geo *g = &w->g;
+    const float *v = w->v + k * batch_pitch(g->ib, w->count) + b * w->count * SF_CBLOCK;
+    const float *z =
+        w->z + k * batch_pitch(z_blocks(g), w->count) + group * OB * w->count * SF_CBLOCK;
+    (first ? grad_block : grad_block_add)(w->count, v, z, du);
+}
+
+static float *du_at(const wgrad *w, int k, int64_t b, int64_t group)
+{
+    return w->du + k * du_step(&w->g) + (b * w->g.groups + group) * SF_CBLOCK * CG;
+}
+
+/* --- back to the taps ------------------------------------------------------------------------ */
+
+/* G^T dU G of 16 inputs x CG outputs; coordinates lie `pitch` apart. */
+static void write_taps(const wgrad *w, int64_t b, int64_t group, const float *du, int64_t pitch,
+                       float *taps, float *cube)
 {
     const wino_geo *g = &w->g;
     const sf_conv *c = w->c;
-    v16 *cube = (v16 *)local;
-    float *du = w->more ? w->du + (size_t)(group * (g->ci / 16) + ib) * du_size(g)
-                        : local + 2 * MAX_COORDS * 16;
-    for (int k = 0; k < g->coords; k++) {
-        product_grad(w->count, w->v + k * (g->ci * w->count + 32) + ib * w->count * 16,
-                     z_at(w, k) + group * COLS * w->count * 16, w->count * 16, !first,
-                     du + k * DU_PITCH);
-    }
-    if (!last) return;
-    const int taps = c->kernel[0] * c->kernel[1] * c->kernel[2];
-    for (int r = 0; r < 16 && ib * 16 + r < c->in.c; r++) {
-        for (int j = 0; j < COLS; j++) {
-            for (int k = 0; k < g->coords; k++)
-                cube[k] = *(const v16u *)(du + k * DU_PITCH + r * CG + j * 16);
-            weight_adjoint(cube, g);
-            for (int lane = 0; lane < 16; lane++) {
-                const int64_t out = group * CG + j * 16 + lane;
-                if (out >= c->out.c) break;
-                float *dw = (float *)w->a->dweight + (out * c->in.c + ib * 16 + r) * taps;
-                for (int i = 0; i < taps; i++) {
-                    const int x = i % c->kernel[2], y = i / c->kernel[2] % c->kernel[1],
-                              z = i / c->kernel[2] / c->kernel[1];
-                    dw[i] = ((const float *)cube)[((z * g->t[1] + y) * g->t[2] + x) * 16 + lane];
-                }
-            }
+    const int *k = c->kernel, count = k[0] * k[1] * k[2];
+    const int64_t row = g->t[2] * SF_CBLOCK, plane = g->t[1] * row, s = SF_CBLOCK;
+    const wino_walk from = { g->t[2] * pitch, pitch, g->t[1] * g->t[2] * pitch };
+    const wino_walk z = { row, s, plane }, y = { plane, s, row }, x = { plane, row, s };
+    const wino_walk to = { s * k[1] * k[2], s * k[2], s };
+    const sf_block_at in = sf_inputs_block(w->a->in, w->a->n_in, b);
+    for (int64_t q = group * OB; q < group * OB + OB && q < g->ob; q++) {
+        for (int64_t r = 0; r < in.lanes; r++) {
+            sweep_tap(g->m[0], g->t[1], g->t[2], du + r * CG + q % OB * s, from, cube, z);
+            sweep_tap(g->m[1], k[0], g->t[2], cube, y, cube, y);
+            sweep_tap(g->m[2], k[0], k[1], cube, x, taps + r * count * s, to);
         }
+        from_lanes(taps, in.lanes * count,
+                   (float *)w->a->dweight + (q * s * c->in.c + in.first) * count, c->in.c * count,
+                   (int)sf_block_lanes(c->out.c, q));
     }
+}
+
+static void narrow_block(const wgrad *w, int64_t b, int64_t group, bool first, bool last,
+                         float *own)
+{
+    const bool alone = first && last;
+    float *taps = own + CUBE, *du = alone ? taps + TAPS : du_at(w, 0, b, group);
+    const int64_t pitch = alone ? DU_PITCH : du_step(&w->g);
+    for (int k = 0; k < w->g.coords; k++) one_grad(w, k, b, group, first, du + k * pitch);
+    if (last) write_taps(w, b, group, du, pitch, taps, own);
 }
 
 static void run_batch(const wgrad *w, bool first, bool last, int threads)
 {
     const wino_geo *g = &w->g;
-    const int64_t in_blocks = g->ci / 16, out_blocks = g->co / 16, groups = g->co / CG;
+    const int64_t chunks = (w->count + CHUNK - 1) / CHUNK, pairs = g->ib * g->groups;
 #pragma omp parallel num_threads(threads)
     {
-        float *local = w->work + (size_t)omp_get_thread_num() * (du_size(g) + 2 * MAX_COORDS * 16);
-#pragma omp for schedule(dynamic, 1) nowait
-        for (int64_t b = 0; b < in_blocks; b++) fill_batch_v(w, b, (v16 *)local);
-#pragma omp for schedule(static)
-        for (int64_t i = 0; i < out_blocks * w->count; i++)
-            fill_z(w, i / w->count, i % w->count, (v16 *)local);
+        float *own = w->own + (size_t)omp_get_thread_num() * wgrad_own(g);
 #pragma omp for schedule(dynamic, 1)
-        for (int64_t i = 0; i < in_blocks * groups; i++)
-            block_gradient(w, i / groups, i % groups, first, last, local);
+        for (int64_t i = 0; i < (g->ib + z_blocks(g)) * chunks; i++) {
+            const int64_t b = i / chunks, i0 = i % chunks * CHUNK;
+            const int64_t i1 = i0 + CHUNK < w->count ? i0 + CHUNK : w->count;
+            if (b < g->ib)
+                fill_inputs(w, b, i0, i1, own);
+            else
+                fill_gradients(w, b - g->ib, i0, i1, own);
+        }
+#pragma omp for schedule(static) nowait
+        for (int64_t q = 0; q < g->ob; q++) add_bias(w, q);
+#pragma omp for schedule(dynamic, 1)
+        for (int64_t k = 0; k < (w->wide ? g->coords : 0); k++)
+            for (int64_t i = 0; i < pairs; i++)
+                one_grad(w, (int)k, i / g->groups, i % g->groups, first,
+                         du_at(w, (int)k, i / g->groups, i % g->groups));
+#pragma omp for schedule(dynamic, 1)
+        for (int64_t i = 0; i < (w->wide && !last ? 0 : pairs); i++) {
+            const int64_t b = i / g->groups, group = i % g->groups;
+            if (w->wide)
+                write_taps(w, b, group, du_at(w, 0, b, group), du_step(g), own + CUBE, own);
+            else
+                narrow_block(w, b, group, first, last, own);
+        }
     }
 }
 
-/* Sum of the output gradient over the leaf, per channel: rows in order, then slices. */
-static void bias_gradient(const wgrad *w)
+/* --- the pass -------------------------------------------------------------------------------- */
+
+static void place(wgrad *w, void *space)
 {
-    const sf_view *y = &w->a->dout;
-    int64_t lo[3] = { 0, 0, 0 }, hi[3] = { w->g.extent[0], w->g.extent[1], w->g.extent[2] };
-    lo[w->axis] = w->a->slice0;
-    hi[w->axis] = w->a->slice1;
-    for (int64_t b = 0; b < sf_cpad(w->c->out.c) / 16; b++) {
-        double sum[16] = { 0 };
-        for (int64_t z = lo[0]; z < hi[0]; z++) {
-            for (int64_t r = lo[1]; r < hi[1]; r++) {
-                const float *p = (const float *)y->data + w->a->n * y->stride_n + b * y->stride_c +
-                                 z * y->stride_d + r * y->stride_h;
-                v16 row = { 0 };
-                for (int64_t x = lo[2]; x < hi[2]; x++) row += *(const v16u *)(p + x * 16);
-                for (int lane = 0; lane < 16; lane++) sum[lane] += row[lane];
-            }
-        }
-        for (int lane = 0; lane < 16 && b * 16 + lane < w->c->out.c; lane++) {
-            ((float *)w->a->dbias)[b * 16 + lane] = (float)sum[lane];
-        }
-    }
+    const wino_geo *g = &w->g;
+    const int64_t n = w->batch, k = g->coords;
+    const bool keeps = w->wide || n < g->tiles;
+    w->v = align64(space);
+    w->z = w->v + lines16(k * batch_pitch(g->ib, n));
+    w->du = w->z + lines16(k * batch_pitch(z_blocks(g), n));
+    w->bias = (double *)(w->du + (keeps ? lines16(k * du_step(g)) : 0));
+    w->sums = (float *)(w->bias + z_blocks(g) * SF_CBLOCK);
+    w->own = w->sums + z_blocks(g) * SF_CBLOCK * n;
 }
 
 static sf_status backward_weight(const sf_conv *c, const sf_conv_bwd_weight *a, void *space)
 {
-    if (!simple_inputs(a->in, a->n_in) || !whole(&a->dout))
-        return sf_conv_gemm.backward_weight(c, a, space);
-    wgrad w = { .c = c, .a = a, .axis = c->out.d > 1 ? 0 : 1 };
-    make_geo(&w.g, c, false);
+    SF_TRY(sf_gather_check(a->n_in));
+    wgrad w = { .c = c, .a = a };
+    w.g = make_geo(c, sf_inputs_blocks(a->in, a->n_in), sf_blocks(c->out.c));
     const wino_geo *g = &w.g;
-    const int64_t most = leaf_tiles(g);
-    w.v = align64(space);
-    w.z = w.v + v_size(g, most);
-    w.du = w.z + (size_t)(g->coords * (g->co * most + 32));
-    w.work = w.du + (g->tiles > LEAF_TILES ? du_size(g) * (size_t)(g->ci / 16 * (g->co / CG)) : 0);
-    /* the tiles that touch the leaf: whole rows of the grid along the slice axis */
-    const int64_t row = w.axis == 0 ? g->grid[1] * g->grid[2] : g->grid[2];
-    const int64_t begin = a->slice0 / g->m[w.axis] * row,
-                  end = (a->slice1 + g->m[w.axis] - 1) / g->m[w.axis] * row;
-    w.more = end - begin > most;
-    for (int64_t t = begin; t < end; t += most) {
-        w.first = t;
-        w.count = t + most <= end ? most : end - t;
-        run_batch(&w, t == begin, t + most >= end, a->threads);
+    const int axis = slice_axis(g);
+    w.leaf = held(&a->dout);
+    w.leaf.lo[axis] = a->slice0;
+    w.leaf.hi[axis] = a->slice1;
+    w.batch = batch_tiles(g);
+    w.wide = is_wide(g);
+    place(&w, space);
+    memset(w.bias, 0, (size_t)(g->ob * SF_CBLOCK) * sizeof *w.bias);
+    const int64_t end = (a->slice1 + g->m[axis] - 1) / g->m[axis] * layer_tiles(g);
+    for (int64_t t = a->slice0 / g->m[axis] * layer_tiles(g), n; t < end; t += n) {
+        const bool first = t == a->slice0 / g->m[axis] * layer_tiles(g);
+        n = t + w.batch < end ? w.batch : end - t;
+        w.count = list_tiles(g, t, t + n, &w.leaf, w.list);
+        run_batch(&w, first, t + n >= end, a->threads);
     }
-    if (a->dbias) bias_gradient(&w);
+    for (int64_t i = 0; a->dbias && i < c->out.c; i++) ((float *)a->dbias)[i] = (float)w.bias[i];
     return SF_OK;
 }

@@ -87,7 +87,8 @@ static sf_status parse_buffer(json_t **out, const char *text, size_t size, const
     }
     *out = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
     sf_mem_free(quoted);
-    SF_CHECK(*out != NULL, SF_EDATA, "%s: not valid JSON, line %d: %s", name, why.line, why.text);
+    SF_CHECK(*out != NULL, SF_EDATA, "%s: not valid JSON, line %d: %s; correct it there", name,
+             why.line, why.text);
     return SF_OK;
 }
 

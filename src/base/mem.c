@@ -6,8 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
-enum { ALIGN = 64, MAGIC = 0x5f6d656d };
+enum { ALIGN = 64, MAGIC = 0x5f6d656d, HUGE_PAGE = 2 << 20, HUGE_FROM = 8 << 20 };
 
 typedef struct {
     size_t bytes;
@@ -26,14 +29,27 @@ static void count(sf_mem_cat cat, int64_t bytes)
 
 static header *header_of(void *p) { return (header *)((char *)p - ALIGN); }
 
+/* Large blocks ask for huge pages: kernels walk hundreds of streams at once, more than the address
+ * caches hold in small pages. A system without them says no, and nothing changes. */
+static char *raw_block(size_t bytes)
+{
+    if (bytes < HUGE_FROM) return aligned_alloc(ALIGN, bytes);
+    const size_t whole = (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+    char *raw = aligned_alloc(HUGE_PAGE, whole);
+#ifdef MADV_HUGEPAGE
+    if (raw != NULL) (void)madvise(raw, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
+#endif
+    return raw;
+}
+
 /* @return NULL when memory runs out or count * size overflows. */
 static void *block_new(size_t n, size_t size, sf_mem_cat cat)
 {
     size_t bytes = 0;
-    if (__builtin_mul_overflow(n, size, &bytes) || bytes > (size_t)PTRDIFF_MAX - 2 * ALIGN)
+    if (__builtin_mul_overflow(n, size, &bytes) || bytes > (size_t)PTRDIFF_MAX - 2 * HUGE_PAGE)
         return NULL;
     const size_t whole = (bytes + 2 * ALIGN - 1) / ALIGN * ALIGN;
-    char *raw = aligned_alloc(ALIGN, whole);
+    char *raw = raw_block(whole);
     if (raw == NULL) return NULL;
     *(header *)raw = (header){ .bytes = bytes, .cat = (uint32_t)cat, .magic = MAGIC };
     count(cat, (int64_t)bytes);

@@ -1,19 +1,13 @@
 #include "base/json.h"
 #include "base/mem.h"
+#include "cli/bench.h"
 #include "cli/command.h"
 #include "fleet/threads.h"
 #include "kernels/cpu.h"
 #include "kernels/peak.h"
-#include "report/table.h"
-#include "train/bench.h"
 #include <string.h>
 
-typedef struct {
-    const char *plans, *dataset_json, *config, *json, *conv;
-    int64_t batch, threads, repeat;
-} bench_words;
-
-static sf_status print_step(const bench_words *w, const char *config, int threads,
+static sf_status print_step(const sf_bench_words *w, const char *config, int threads,
                             const sf_bench_step_result *r)
 {
     const double rate = r->gflop / r->cpu_seconds_per_step;
@@ -37,7 +31,17 @@ static sf_status print_step(const bench_words *w, const char *config, int thread
     return st;
 }
 
-static sf_status bench_step(const bench_words *w)
+static sf_status run_step(const sf_bench_words *w, const sf_bench_step *b)
+{
+    sf_bench_step_result r;
+    SF_TRY(sf_bench_step_run(b, &r));
+    return print_step(w, b->config, b->threads, &r);
+}
+
+typedef sf_status bench_run(const sf_bench_words *w, const sf_bench_step *b);
+
+/* Both measurements of a step need the plan and the labels. */
+static sf_status with_plan(const sf_bench_words *w, bench_run *run)
 {
     sf_plans *p = NULL;
     sf_dataset *d = NULL;
@@ -54,16 +58,14 @@ static sf_status bench_step(const bench_words *w)
                               .threads = threads,
                               .repeat = (int)w->repeat,
                               .exact = strcmp(w->conv, "exact") == 0 };
-    sf_bench_step_result r;
-    SF_GOTO(end, st, sf_bench_step_run(&b, &r));
-    SF_GOTO(end, st, print_step(w, config, threads, &r));
+    SF_GOTO(end, st, run(w, &b));
 end:
     sf_dataset_destroy(&d);
     sf_plans_destroy(&p);
     return st;
 }
 
-static sf_status bench_peak(const bench_words *w)
+static sf_status bench_peak(const sf_bench_words *w)
 {
     const char *isa;
     double read, copy;
@@ -82,16 +84,17 @@ static sf_status bench_peak(const bench_words *w)
 
 sf_status sf_cmd_bench(int argc, char **argv)
 {
-    bench_words w = { .conv = "fast", .repeat = 5 };
+    sf_bench_words w = { .conv = "fast", .repeat = 5 };
     const char *what = NULL;
     bool done = false;
     sf_arg args[] = {
         SF_ARG("WHAT", 0, STR, &what, NULL,
-               "step = one training step on random data; peak = what a core can do at most",
+               "step = one training step on random data; layers = the same, part by part; "
+               "peak = what a core can do at most",
                .positional = true, .required = true),
-        SF_ARG("plans", 'p', STR, &w.plans, "FILE", "plans file (step)"),
+        SF_ARG("plans", 'p', STR, &w.plans, "FILE", "plans file (step, layers)"),
         SF_ARG("dataset-json", 'd', STR, &w.dataset_json, "FILE",
-               "dataset.json that belongs to it (step)"),
+               "dataset.json that belongs to it (step, layers)"),
         SF_ARG("config", 'c', STR, &w.config, "NAME", "default: the last of the plan"),
         SF_ARG("batch", 'b', INT, &w.batch, "B", "default: the plan's"),
         SF_ARG("threads", 't', INT, &w.threads, "T", "default: all processors"),
@@ -111,7 +114,10 @@ sf_status sf_cmd_bench(int argc, char **argv)
     SF_CHECK(strcmp(w.conv, "fast") == 0 || strcmp(w.conv, "exact") == 0, SF_EINVAL,
              "--conv must be fast or exact");
     if (strcmp(what, "peak") == 0) return bench_peak(&w);
-    SF_CHECK(strcmp(what, "step") == 0, SF_EINVAL, "bench: '%s' is neither step nor peak", what);
-    SF_CHECK(w.plans && w.dataset_json, SF_EINVAL, "bench step: give --plans and --dataset-json");
-    return bench_step(&w);
+    const bool layers = strcmp(what, "layers") == 0;
+    SF_CHECK(layers || strcmp(what, "step") == 0, SF_EINVAL,
+             "bench: '%s' is neither step, layers nor peak", what);
+    SF_CHECK(w.plans && w.dataset_json, SF_EINVAL, "bench %s: give --plans and --dataset-json",
+             what);
+    return with_plan(&w, layers ? sf_cli_bench_layers : run_step);
 }

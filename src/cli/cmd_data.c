@@ -8,12 +8,59 @@
 #include "plan/planner.h"
 #include <string.h>
 
+/* Every problem of every case on standard output. @return the number of cases that have some */
+static int verify_cases(int64_t *seen, const sf_dataset *d)
+{
+    int bad = 0;
+    sf_progress *progress = sf_progress_begin("verify", d->n_train);
+    for (int i = 0; i < d->n_train; i++) {
+        char *problem = NULL;
+        const sf_status st = sf_dataset_verify_case(d, &d->train[i], &problem, seen);
+        if (st != SF_OK) {
+            bad++;
+            printf("%s\n", problem ? problem : sf_error_text());
+        }
+        sf_mem_free(problem);
+        sf_progress_step(progress, i + 1);
+    }
+    sf_progress_end(&progress);
+    return bad;
+}
+
+static sf_status verify(const char *dir)
+{
+    sf_dataset *d = NULL;
+    char *text = NULL;
+    int64_t *seen = NULL;
+    sf_status st = SF_OK;
+    SF_TRY(sf_dataset_load(&d, dir));
+    if (sf_dataset_orientations(d, &text) == SF_OK)
+        printf("orientations: %s\n", text); /* unreadable headers are told case by case */
+    sf_mem_free(text);
+    text = NULL;
+    SF_GOTO(done, st, sf_mem_calloc(&seen, (size_t)d->labels.n_labels, sizeof *seen, SF_MEM_MISC));
+    const int bad = verify_cases(seen, d);
+    SF_CHECK_GOTO(done, st, bad == 0, SF_EDATA, "%s: %d of %d cases have problems", dir, bad,
+                  d->n_train);
+    st = sf_dataset_verify_labels(&text, d, seen);
+    if (text) fputs(text, stdout);
+    if (st == SF_OK)
+        printf("%s: %d cases, %s\n", dir, d->n_train,
+               text ? "sound files, but labels without voxels" : "no problem found");
+done:
+    sf_mem_free(text);
+    sf_mem_free(seen);
+    sf_dataset_destroy(&d);
+    return st;
+}
+
 sf_status sf_cmd_verify(int argc, char **argv)
 {
-    const char *dir = NULL;
+    const char *word = NULL;
+    char dir[SF_PATH_MAX];
     bool done = false;
     sf_arg args[] = {
-        SF_ARG("DATASET", 0, STR, &dir, NULL, "dataset folder", .positional = true,
+        SF_ARG("DATASET", 0, STR, &word, NULL, SF_CLI_DATASET, .positional = true,
                .required = true),
         SF_ARG_END,
     };
@@ -23,38 +70,17 @@ sf_status sf_cmd_verify(int argc, char **argv)
     };
     SF_TRY(sf_cli_parse(&table, argc, argv, &done));
     if (done) return SF_OK;
-    sf_dataset *d = NULL;
-    char *directions = NULL;
-    SF_TRY(sf_dataset_load(&d, dir));
-    if (sf_dataset_orientations(d, &directions) == SF_OK)
-        printf("orientations: %s\n", directions); /* unreadable headers are told case by case */
-    sf_mem_free(directions);
-    int bad = 0;
-    const int n_cases = d->n_train;
-    sf_progress *progress = sf_progress_begin("verify", d->n_train);
-    for (int i = 0; i < d->n_train; i++) {
-        char *problem = NULL;
-        if (sf_dataset_verify_case(d, &d->train[i], &problem) != SF_OK) {
-            bad++;
-            printf("%s", problem ? problem : sf_error_text());
-            if (!problem || problem[0] == 0 || problem[strlen(problem) - 1] != '\n') putchar('\n');
-        }
-        sf_mem_free(problem);
-        sf_progress_step(progress, i + 1);
-    }
-    sf_progress_end(&progress);
-    sf_dataset_destroy(&d);
-    SF_CHECK(bad == 0, SF_EDATA, "%s: %d of %d cases have problems", dir, bad, n_cases);
-    printf("%s: %d cases, no problem found\n", dir, n_cases);
-    return SF_OK;
+    SF_TRY(sf_cli_dataset(dir, word));
+    return verify(dir);
 }
 
 sf_status sf_cmd_fingerprint(int argc, char **argv)
 {
-    const char *dir = NULL, *out = NULL, *recipe = "paper";
+    const char *word = NULL, *out = NULL, *recipe = "paper";
+    char dir[SF_PATH_MAX];
     bool done = false;
     sf_arg args[] = {
-        SF_ARG("DATASET", 0, STR, &dir, NULL, "dataset folder", .positional = true,
+        SF_ARG("DATASET", 0, STR, &word, NULL, SF_CLI_DATASET, .positional = true,
                .required = true),
         SF_ARG("output", 'o', STR, &out, "FILE", "fingerprint file to write", .required = true),
         SF_ARG("recipe", 0, STR, &recipe, "NAME|FILE", "paper (default), nnunetv2, or a JSON file"),
@@ -67,7 +93,8 @@ sf_status sf_cmd_fingerprint(int argc, char **argv)
     sf_dataset *d = NULL;
     sf_recipe *r = NULL;
     sf_status st;
-    st = sf_dataset_load(&d, dir);
+    st = sf_cli_dataset(dir, word);
+    if (st == SF_OK) st = sf_dataset_load(&d, dir);
     if (st == SF_OK) st = sf_recipe_load(&r, recipe);
     SF_GOTO(end, st, sf_comm_agree(sf_comm_world(), st));
     /* asked for anew: the stage itself keeps what is there */
@@ -82,7 +109,9 @@ end:
 
 typedef struct {
     const char *dataset, *fingerprint, *dataset_json, *recipe, *preset, *out, *explain_out;
-    double memory_gb;
+    const char *plans_name;
+    sf_arg_list spacing_words;
+    double memory_gb, spacing[3];
     bool explain;
 } plan_words;
 
@@ -93,7 +122,9 @@ static sf_status fingerprint_of(sf_fingerprint **f, sf_dataset **d, const sf_rec
         SF_TRY(sf_dataset_from_json(d, w->dataset_json));
         return sf_fingerprint_load(f, w->fingerprint);
     }
-    SF_TRY(sf_dataset_load(d, w->dataset));
+    char dir[SF_PATH_MAX];
+    SF_TRY(sf_cli_dataset(dir, w->dataset));
+    SF_TRY(sf_dataset_load(d, dir));
     return sf_fingerprint_compute(f, *d, r, 0);
 }
 
@@ -112,7 +143,10 @@ static sf_status plan(const plan_words *w)
     sf_recipe *r = NULL;
     sf_fingerprint *f = NULL;
     json_t *plans = NULL, *explain = NULL;
-    const sf_planner_options o = { .memory_gb = w->memory_gb, .preset = w->preset };
+    const sf_planner_options o = { .memory_gb = w->memory_gb,
+                                   .preset = w->preset,
+                                   .spacing = w->spacing_words.count ? w->spacing : NULL,
+                                   .plans_name = w->plans_name };
     sf_status st;
     SF_GOTO(end, st, sf_recipe_load(&r, w->recipe));
     SF_GOTO(end, st, fingerprint_of(&f, &d, r, w));
@@ -134,13 +168,17 @@ sf_status sf_cmd_plan(int argc, char **argv)
     bool done = false;
     sf_arg args[] = {
         SF_ARG("DATASET", 0, STR, &w.dataset, NULL,
-               "dataset folder; or give --fingerprint and --dataset-json", .positional = true),
+               SF_CLI_DATASET "; or give --fingerprint and --dataset-json", .positional = true),
         SF_ARG("fingerprint", 0, STR, &w.fingerprint, "FILE", "plan from this fingerprint alone"),
         SF_ARG("dataset-json", 0, STR, &w.dataset_json, "FILE",
                "dataset.json that belongs to --fingerprint"),
         SF_ARG("recipe", 0, STR, &w.recipe, "NAME|FILE",
                "paper (default), nnunetv2, or a JSON file"),
-        SF_ARG("preset", 0, STR, &w.preset, "NAME", "ResEncM, ResEncL or ResEncXL"),
+        SF_ARG("preset", 0, STR, &w.preset, "NAME|FILE",
+               "ResEncM, ResEncL, ResEncXL, torchres, ... (docs/recipes.md), or a JSON file"),
+        SF_ARG("spacing", 0, LIST, &w.spacing_words, "Z Y X",
+               "target spacing in mm, in the axis order of the files; default: by the recipe"),
+        SF_ARG("plans-name", 0, STR, &w.plans_name, "NAME", "default: nnU-Net's for the preset"),
         SF_ARG("memory-gb", 0, REAL, &w.memory_gb, "G",
                "memory budget of one patch batch; default: the recipe's", .positive = true),
         SF_ARG("explain", 0, FLAG, &w.explain, NULL,
@@ -157,6 +195,7 @@ sf_status sf_cmd_plan(int argc, char **argv)
              "plan: give DATASET, or both --fingerprint and --dataset-json");
     SF_CHECK(!w.dataset || !w.fingerprint, SF_EINVAL,
              "plan: DATASET and --fingerprint exclude each other");
+    SF_TRY(sf_cli_spacing(w.spacing, &w.spacing_words));
     sf_status st = sf_comm_rank(sf_comm_world()) == 0 ? plan(&w) : SF_OK;
     return sf_comm_agree(sf_comm_world(), st);
 }
@@ -184,16 +223,16 @@ sf_status sf_cmd_preprocess(int argc, char **argv)
 {
     sf_run_options o = { 0 };
     const char *dataset = NULL, *plans = NULL, *recipe = NULL, *splits = NULL;
+    char work[SF_PATH_MAX];
     int64_t threads = 0;
     bool done = false;
     sf_settings_default(&o.settings);
     sf_arg args[] = {
-        SF_ARG("DATASET", 0, STR, &dataset, NULL, "dataset folder", .positional = true,
+        SF_ARG("DATASET", 0, STR, &dataset, NULL, SF_CLI_DATASET, .positional = true,
                .required = true),
         SF_ARG("plans", 'p', STR, &plans, "FILE", "plans file", .required = true),
         SF_ARG("recipe", 0, STR, &recipe, "NAME|FILE", "must be the one that made the plans"),
-        SF_ARG("work", 'w', STR, &o.work, "DIR", "work folder; made when missing",
-               .required = true),
+        SF_ARG("work", 'w', STR, &o.work, "DIR", SF_CLI_WORK),
         SF_ARG("configs", 'c', STR, &o.configs, "LIST", "default: all of the plan"),
         SF_ARG("num-folds", 0, INT, &o.settings.num_folds, "N",
                "folds of the cross-validation; default 5"),
@@ -213,10 +252,12 @@ sf_status sf_cmd_preprocess(int argc, char **argv)
     SF_CHECK(o.settings.num_folds >= 2 && o.settings.num_folds <= 1000, SF_EINVAL,
              "--num-folds must be 2..1000");
     SF_CHECK(threads >= 0, SF_EINVAL, "--threads must not be negative");
-    sf_status st = sf_cli_absolute(o.settings.dataset, dataset);
+    sf_status st = sf_cli_dataset(o.settings.dataset, dataset);
+    if (st == SF_OK) st = sf_cli_work(work, o.work, o.settings.dataset);
     if (st == SF_OK && splits) st = sf_cli_absolute(o.settings.splits, splits);
     if (st == SF_OK) st = recipe_of(o.settings.recipe, plans, recipe);
     SF_TRY(sf_comm_agree(sf_comm_world(), st));
+    o.work = work;
     o.threads = (int)threads;
     return sf_run_preprocess(sf_comm_world(), &o, plans);
 }

@@ -140,7 +140,7 @@ static sf_status find_input(sf_dataset **d, sf_case **cases, int *n_cases, const
     char json[SF_PATH_MAX];
     SF_TRY(sf_path_join(json, w->model, "dataset.json", NULL));
     SF_TRY(sf_dataset_from_json(d, json));
-    return sf_cases_find(cases, n_cases, w->in, (*d)->file_ending, (*d)->n_channels);
+    return sf_dataset_find_cases(cases, n_cases, *d, w->in);
 }
 
 /* cases[part_id::num_parts], as nnU-Net divides them. Moves them to the front. */

@@ -16,17 +16,18 @@ sf_status sf_cmd_run(int argc, char **argv)
 {
     sf_run_options o = { .ensembles = true, .checkpoint_seconds = 300, .stop = sf_cli_stop_asked };
     sf_settings_default(&o.settings);
-    const char *dataset = NULL, *recipe = "paper", *groups = NULL, *splits = NULL,
+    const char *dataset = NULL, *recipe = "paper", *groups = NULL, *preset = NULL, *splits = NULL,
                *variant = "none";
+    sf_arg_list spacing = { 0 };
+    char work[SF_PATH_MAX];
     int64_t seed = 0, threads = 0;
     bool no_mirroring = false, no_ensembles = false, done = false;
     const char *conv = "fast";
     sf_settings *s = &o.settings;
     sf_arg args[] = {
-        SF_ARG("DATASET", 0, STR, &dataset, NULL, "dataset folder (nnU-Net v2 raw layout)",
-               .positional = true, .required = true),
-        SF_ARG("work", 'w', STR, &o.work, "DIR", "work folder; made when missing",
+        SF_ARG("DATASET", 0, STR, &dataset, NULL, SF_CLI_DATASET, .positional = true,
                .required = true),
+        SF_ARG("work", 'w', STR, &o.work, "DIR", SF_CLI_WORK),
         SF_ARG("recipe", 0, STR, &recipe, "NAME|FILE", "paper (default), nnunetv2, or a JSON file"),
         SF_ARG("configs", 'c', STR, &o.configs, "LIST",
                "2d,3d_fullres,...; default: all of the plan"),
@@ -39,8 +40,14 @@ sf_status sf_cmd_run(int argc, char **argv)
         SF_ARG("seed", 0, INT, &seed, "S", "of initial weights, sampling, augmentation; default 0"),
         SF_ARG("threads", 't', INT, &threads, "T",
                "per rank; default: this rank's share of the processors", .positive = true),
+        SF_ARG("layout", 0, STR, &o.layout, "auto|NxM,...",
+               "N groups of M ranks, each shares a training; default auto: by cost"),
         SF_ARG("memory-gb", 0, REAL, &s->memory_gb, "G",
                "planner's memory budget; default: the recipe's 8", .positive = true),
+        SF_ARG("preset", 0, STR, &preset, "NAME|FILE",
+               "planner: ResEncM, ResEncL, ResEncXL, torchres, ..., or a JSON file"),
+        SF_ARG("spacing", 0, LIST, &spacing, "Z Y X",
+               "planner: target spacing in mm, in the axis order of the files"),
         SF_ARG("groups", 0, STR, &groups, "FILE",
                "'CASE GROUP' per line: cases of one group stay in one fold"),
         SF_ARG("splits", 0, STR, &splits, "FILE",
@@ -69,12 +76,16 @@ sf_status sf_cmd_run(int argc, char **argv)
     SF_CHECK(strcmp(conv, "fast") == 0 || strcmp(conv, "exact") == 0, SF_EINVAL,
              "--conv must be fast or exact, not '%s'", conv);
     /* a folder may be missing on one host alone: all ranks hear of it */
-    sf_status st = sf_cli_absolute(s->dataset, dataset);
+    sf_status st = sf_cli_dataset(s->dataset, dataset);
+    if (st == SF_OK) st = sf_cli_work(work, o.work, s->dataset);
     if (st == SF_OK) st = sf_cli_recipe(s->recipe, recipe);
     if (st == SF_OK && groups) st = sf_cli_absolute(s->groups, groups);
     if (st == SF_OK && splits) st = sf_cli_absolute(s->splits, splits);
     if (st == SF_OK) st = sf_cli_variant(s->variant, variant);
+    if (st == SF_OK && preset) st = sf_cli_recipe(s->preset, preset);
+    if (st == SF_OK) st = sf_cli_spacing(s->spacing, &spacing);
     SF_TRY(sf_comm_agree(sf_comm_world(), st));
+    o.work = work;
     s->seed = (uint64_t)seed;
     s->mirror = !no_mirroring;
     s->exact = strcmp(conv, "exact") == 0;

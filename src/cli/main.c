@@ -35,6 +35,8 @@ static const struct {
     { "apply-postprocessing", sf_cmd_postprocess, 0, "treat segmentations accordingly" },
     { "evaluate", sf_cmd_evaluate, 0, "compare segmentations with references" },
     { "instances", sf_cmd_instances, 0, "objects as core and border, and back" },
+    { "convert", sf_cmd_convert, 0,
+      "Decathlon and nnU-Net v1 datasets, image files, stacks of planes" },
     { "phantom", sf_cmd_phantom, 0, "make a small labelled dataset" },
     { "bench", sf_cmd_bench, 0, "measure this machine: a training step, the peak of a core" },
     { "info", sf_cmd_info, 0, "print what one of our files holds" },
@@ -136,6 +138,21 @@ sf_status sf_cli_print_variants(void)
     SF_TRY(sf_variant_list(&text));
     printf("\n%s\n", text);
     sf_mem_free(text);
+    return SF_OK;
+}
+
+sf_status sf_cli_spacing(double out[3], const sf_arg_list *words)
+{
+    if (words->count == 0) return SF_OK;
+    SF_CHECK(words->count == 3, SF_EINVAL,
+             "--spacing takes 3 numbers (z y x, the axis order of the files), not %d",
+             words->count);
+    for (int i = 0; i < 3; i++) {
+        char *end;
+        out[i] = strtod(words->item[i], &end);
+        SF_CHECK(end != words->item[i] && *end == 0 && out[i] > 0 && out[i] < 1e9, SF_EINVAL,
+                 "--spacing: \"%s\" is no spacing in mm (z y x, each more than 0)", words->item[i]);
+    }
     return SF_OK;
 }
 

@@ -149,7 +149,7 @@ static sf_status gather(sf_summary *s, const gathering *g)
     for (int i = 0; i < g->count; i++) {
         SF_TRY(source_path(path, g, i));
         SF_TRY(sf_path_format(to, "%s/%s%s", g->out, g->item[i].c->id, g->dataset->file_ending));
-        SF_TRY(sf_path_copy(path, to));
+        SF_TRY(sf_image_copy(path, to));
         SF_TRY(measure_case(s, g, i, path));
     }
     sf_summary_finish(s);

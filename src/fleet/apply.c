@@ -167,7 +167,7 @@ static sf_status prepare_second(sf_prepared **out, const applier *a, int i, cons
     sf_image *img = NULL;
     sf_status st;
     SF_GOTO(done, st, run_first(a, i, c, &labels));
-    SF_GOTO(done, st, sf_image_read(&img, (const char *const *)c->images, c->n_images));
+    SF_GOTO(done, st, sf_case_read(&img, c));
     *geo = img->geo;
     SF_GOTO(done, st,
             sf_prepare_case(out, c->id, m->plans, m->cfg, l, img, labels, a->opt->threads));

@@ -232,7 +232,10 @@ static sf_status warn_orientations(const sf_project *p, sf_comm *world, const ch
 static sf_status prepare(sf_project *p, sf_comm *world, const sf_recipe *recipe)
 {
     char fingerprint[SF_PATH_MAX], plans[SF_PATH_MAX];
-    const sf_planner_options po = { .memory_gb = p->settings.memory_gb };
+    const sf_settings *s = &p->settings;
+    const sf_planner_options po = { .memory_gb = s->memory_gb,
+                                    .preset = s->preset[0] ? s->preset : NULL,
+                                    .spacing = s->spacing[0] > 0 ? s->spacing : NULL };
     SF_TRY(sf_work_file(fingerprint, p->work, "dataset_fingerprint.json"));
     SF_TRY(sf_work_file(plans, p->work, "plans.json"));
     SF_TRY(warn_orientations(p, world, fingerprint));

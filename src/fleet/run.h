@@ -13,6 +13,7 @@ typedef struct {
     const char *configs;       /* "2d,3d_fullres"; NULL: all of the plan */
     const char *folds;         /* "all" = every fold of the split, or "0,1" */
     int threads;               /* per rank; 0 = automatic */
+    const char *layout;        /* groups of ranks (fleet/layout.h); NULL or "auto": by cost */
     bool ensembles;
     double checkpoint_seconds;
     bool (*stop)(void *user);

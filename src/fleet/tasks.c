@@ -1,7 +1,7 @@
 #include "fleet/tasks.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "mpi/sched.h"
+#include "fleet/layout.h"
 #include "plan/work.h"
 #include "train/trainer.h"
 #include <string.h>
@@ -16,11 +16,12 @@ typedef struct {
     } * item;
     int n;
     sf_sched_task *task;
+    sf_layout_task *cost;
     int *needs; /* one row of n_every for each configuration of the project */
     int n_every;
 } task_list;
 
-sf_status sf_task_train(const sf_project *p, sf_comm *group, const char *config, int fold)
+static sf_status train(const sf_project *p, sf_comm *group, const char *config, int fold)
 {
     sf_id_list train = { 0 }, val = { 0 };
     SF_TRY(sf_splits_fold(&train, &val, p->splits, fold));
@@ -58,6 +59,26 @@ sf_status sf_task_train(const sf_project *p, sf_comm *group, const char *config,
     return st;
 }
 
+/* Samples of a batch of this configuration. */
+static int64_t batch_of(const sf_project *p, const sf_config *cfg)
+{
+    return p->settings.batch > 0 ? p->settings.batch : cfg->batch_size;
+}
+
+sf_status sf_task_train(const sf_project *p, sf_comm *group, const char *config, int fold)
+{
+    const sf_config *cfg;
+    sf_comm *part = NULL;
+    SF_TRY(sf_comm_agree(group, sf_plans_config(&cfg, p->plans, config)));
+    if (sf_comm_size(group) <= batch_of(p, cfg)) return train(p, group, config, fold);
+    /* ranks for which there is no sample wait */
+    const int rank = sf_comm_rank(group);
+    SF_TRY(sf_comm_split(&part, group, rank < batch_of(p, cfg) ? 0 : -1, rank));
+    const sf_status st = part ? train(p, part, config, fold) : SF_OK;
+    if (part) sf_comm_destroy(&part);
+    return sf_comm_agree(group, st);
+}
+
 static sf_status run_task(void *user, int task, sf_comm *group)
 {
     const task_list *l = user;
@@ -81,7 +102,7 @@ static double relative_cost(const sf_config *c, int64_t batch)
         }
         cost += voxels * (double)(c->arch.features[s] * c->arch.features[s]) * k * 4;
     }
-    return cost * (double)(batch > 0 ? batch : c->batch_size);
+    return cost * (double)batch;
 }
 
 sf_status sf_task_done(bool *done, const sf_project *p, const char *config, int fold,
@@ -132,7 +153,9 @@ static sf_status add_costs(task_list *l)
     for (int i = 0; i < l->n; i++) {
         const sf_config *cfg;
         SF_TRY(sf_plans_config(&cfg, p->plans, l->item[i].config));
-        l->task[i].cost += relative_cost(cfg, p->settings.batch);
+        l->cost[i].batch = batch_of(p, cfg);
+        l->cost[i].work = relative_cost(cfg, l->cost[i].batch);
+        l->task[i].cost += l->cost[i].work;
     }
     for (int i = 0; i < l->n; i++) {
         for (int k = 0; k < l->task[i].n_needs; k++) {
@@ -150,6 +173,7 @@ static sf_status make_list(task_list *l)
     const size_t room = (size_t)(p->n_configs * (p->n_folds + l->n_every));
     SF_TRY(sf_mem_calloc(&l->item, room, sizeof *l->item, SF_MEM_MISC));
     SF_TRY(sf_mem_calloc(&l->task, room, sizeof *l->task, SF_MEM_MISC));
+    SF_TRY(sf_mem_calloc(&l->cost, room, sizeof *l->cost, SF_MEM_MISC));
     SF_TRY(sf_mem_calloc(&l->needs, (size_t)(p->n_configs * l->n_every), sizeof *l->needs,
                          SF_MEM_MISC));
     for (int i = 0; i < p->n_configs * p->n_folds; i++)
@@ -165,6 +189,41 @@ static sf_status make_list(task_list *l)
     return add_costs(l);
 }
 
+/* Split the ranks as --layout says. */
+static sf_status make_groups(sf_groups **out, const task_list *l, sf_comm *world)
+{
+    const char *layout = l->p->o->layout;
+    const int ranks = sf_comm_size(world);
+    int *sizes = NULL, n = 0;
+    char text[64];
+    sf_status st = sf_mem_alloc(&sizes, (size_t)ranks, sizeof *sizes, SF_MEM_MISC);
+    if (st == SF_OK)
+        st = layout && strcmp(layout, "auto") != 0
+                 ? sf_layout_parse(sizes, &n, layout, ranks)
+                 : sf_layout_auto(sizes, &n, l->task, l->cost, l->n, ranks);
+    SF_GOTO(done, st, sf_comm_agree(world, st));
+    sf_layout_text(text, sizes, n);
+    sf_log(SF_LOG_INFO, "fleet", "layout=%s", text);
+    st = sf_groups_create(out, world, sizes, n);
+done:
+    sf_mem_free(sizes);
+    return st;
+}
+
+static sf_status run_list(task_list *l, sf_comm *world)
+{
+    sf_sched_report report = { 0 };
+    sf_groups *groups = NULL;
+    SF_TRY(make_groups(&groups, l, world));
+    const sf_status st = sf_sched_run(world, groups->n == sf_comm_size(world) ? NULL : groups,
+                                      l->task, l->n, run_task, l, &report);
+    sf_log(SF_LOG_INFO, "fleet", "trained=%lld sec=%.1f idle_percent=%.1f", (long long)report.run,
+           report.makespan,
+           report.makespan > 0 ? 100 * report.idle / (report.makespan * sf_comm_size(world)) : 0);
+    sf_groups_destroy(&groups);
+    return st;
+}
+
 sf_status sf_tasks_run(const sf_project *p, sf_comm *world)
 {
     task_list l = { .p = p };
@@ -177,18 +236,14 @@ sf_status sf_tasks_run(const sf_project *p, sf_comm *world)
         l.task[i].done = done;
         left += !done;
     }
-    sf_sched_report report = { 0 };
     if (st == SF_OK && left > 0) {
         sf_log(SF_LOG_INFO, "fleet", "trainings=%d left=%lld ranks=%d threads=%d", l.n,
                (long long)left, sf_comm_size(world), p->threads);
-        st = sf_sched_run(world, l.task, l.n, run_task, &l, &report);
-        sf_log(SF_LOG_INFO, "fleet", "trained=%lld sec=%.1f idle_percent=%.1f",
-               (long long)report.run, report.makespan,
-               report.makespan > 0 ? 100 * report.idle / (report.makespan * sf_comm_size(world))
-                                   : 0);
+        st = run_list(&l, world);
     }
     sf_mem_free(l.item);
     sf_mem_free(l.task);
+    sf_mem_free(l.cost);
     sf_mem_free(l.needs);
     return st;
 }

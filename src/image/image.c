@@ -61,17 +61,26 @@ static sf_status append_channels(sf_image *img, const sf_image *other, int expec
     return SF_OK;
 }
 
-sf_status sf_image_read(sf_image **out, const char *const *files, int n_files)
+static unsigned reader_flags(sf_image_reader reader)
 {
+    return reader == SF_READER_PLANE    ? SF_READ_PLANE
+           : reader == SF_READER_VOLUME ? SF_READ_VOLUME
+                                        : 0;
+}
+
+sf_status sf_image_read_as(sf_image **out, const char *const *files, int n_files,
+                           sf_image_reader reader)
+{
+    const unsigned flags = reader_flags(reader);
     sf_image *img = NULL, *other = NULL;
     sf_status st = SF_OK;
     *out = NULL;
     SF_CHECK(n_files > 0, SF_EINVAL, "an image needs at least one file");
-    SF_TRY(sf_image_read_file(&img, files[0], 0));
+    SF_TRY(sf_image_read_file(&img, files[0], flags));
     const int expected = img->channels * n_files;
     int room = img->channels;
     for (int i = 1; i < n_files; i++) {
-        SF_GOTO(done, st, sf_image_read_file(&other, files[i], 0));
+        SF_GOTO(done, st, sf_image_read_file(&other, files[i], flags));
         SF_GOTO(done, st, check_same_grid(img, files[0], other, files[i]));
         SF_GOTO(done, st, append_channels(img, other, expected, &room));
         sf_image_destroy(&other);
@@ -87,13 +96,26 @@ done:
     return st;
 }
 
-sf_status sf_image_probe(sf_geometry *geo, int *channels, const char *file)
+sf_status sf_image_read(sf_image **out, const char *const *files, int n_files)
+{
+    SF_TRY(sf_image_read_as(out, files, n_files, SF_READER_AUTO));
+    return SF_OK;
+}
+
+sf_status sf_image_probe_as(sf_geometry *geo, int *channels, const char *file,
+                            sf_image_reader reader)
 {
     sf_image *img = NULL;
-    SF_TRY(sf_image_read_file(&img, file, SF_READ_HEADER));
+    SF_TRY(sf_image_read_file(&img, file, SF_READ_HEADER | reader_flags(reader)));
     *geo = img->geo;
     *channels = img->channels;
     sf_image_destroy(&img);
+    return SF_OK;
+}
+
+sf_status sf_image_probe(sf_geometry *geo, int *channels, const char *file)
+{
+    SF_TRY(sf_image_probe_as(geo, channels, file, SF_READER_AUTO));
     return SF_OK;
 }
 
@@ -161,6 +183,16 @@ sf_status sf_image_write(const char *path, const sf_geometry *geo, const float *
     const sf_voxels v = { .values = voxels };
     SF_TRY(sf_format_find(&row, path));
     SF_TRY(row->write(path, geo, &v));
+    return SF_OK;
+}
+
+sf_status sf_image_copy(const char *from, const char *to)
+{
+    char a[SF_PATH_MAX], b[SF_PATH_MAX];
+    SF_TRY(sf_format_companion(a, from));
+    SF_TRY(sf_format_companion(b, to));
+    if (a[0] && b[0] && sf_path_is_file(a)) SF_TRY(sf_path_copy(a, b));
+    SF_TRY(sf_path_copy(from, to));
     return SF_OK;
 }
 

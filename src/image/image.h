@@ -2,9 +2,9 @@
  *  Nothing is ever reoriented. Values are float32, scaled as the file says.
  *
  *  A 2-D image has z = 1; its spacing[0] is 999 (PNG, TIFF) or 999 times the larger pixel side
- *  (NIfTI), so that z is always the coarse axis.
- *  Source: nnunet-planning.md 1.5, 1.6 and 13. Formats: .nii, .nii.gz, .hdr/.img (reading), .png,
- *  .tif, .tiff. Not collective; thread-safe on different images. */
+ *  (NIfTI, MetaImage, NRRD), so that z is always the coarse axis.
+ *  Source: nnunet-planning.md 1.5, 1.6 and 13. Formats: .nii, .nii.gz, .hdr/.img (reading), .mha,
+ *  .mhd, .nrrd, .nhdr, .png, .tif, .tiff. Not collective; thread-safe on different images. */
 #ifndef SF_IMAGE_IMAGE_H
 #define SF_IMAGE_IMAGE_H
 #include "base/error.h"
@@ -12,7 +12,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef enum { SF_FORMAT_NIFTI, SF_FORMAT_PNG, SF_FORMAT_TIFF, SF_FORMAT_COUNT } sf_image_format;
+typedef enum {
+    SF_FORMAT_NIFTI,
+    SF_FORMAT_META, /* MetaImage */
+    SF_FORMAT_NRRD,
+    SF_FORMAT_PNG,
+    SF_FORMAT_TIFF,
+    SF_FORMAT_COUNT
+} sf_image_format;
 
 /** What is needed to write a segmentation with the source's geometry. Plain value. */
 typedef struct {
@@ -33,13 +40,26 @@ typedef struct {
     bool warned_affine; /* channels differ in origin or direction: a warning, no error */
 } sf_image;
 
-/** Read the channel files of one case, in channel order. RGB(A) PNG and TIFF, RGB24 and 4-D NIfTI
- *  give several channels from one file.
+/** How a TIFF is understood where its shape leaves a choice; no other format does. */
+typedef enum {
+    SF_READER_AUTO,  /* one page: a plane; several: a volume, unless 3 or 4 of them, or rows of 3 or
+                        4 pixels, could be colours: then a spacing file must say that it is one */
+    SF_READER_PLANE, /* nnU-Net's NaturalImage2DIO: always a plane, 3 or 4 grey pages are colours */
+    SF_READER_VOLUME /* nnU-Net's Tiff3DIO: always a volume, a single page has depth 1 */
+} sf_image_reader;
+
+/** Read the channel files of one case, in channel order. RGB(A) PNG and TIFF, RGB24 and 4-D NIfTI,
+ *  vectors and 4-D files of MetaImage and NRRD give several channels from one file.
  *  @return SF_EDATA when shapes or spacings of the files differ (|a-b| > 1e-8 + 1e-5 |b|), a voxel
  *          is NaN or infinite, or a file is broken; SF_EUNSUPPORTED for a type that we do not read;
  *          SF_EIO when a file cannot be opened. Errors name the file. Caller destroys *out. */
+sf_status sf_image_read_as(sf_image **out, const char *const *files, int n_files,
+                           sf_image_reader reader);
+/** The same with SF_READER_AUTO. */
 sf_status sf_image_read(sf_image **out, const char *const *files, int n_files);
 /** Shape, spacing and channel count without the voxels (reads the header only). */
+sf_status sf_image_probe_as(sf_geometry *geo, int *channels, const char *file,
+                            sf_image_reader reader);
 sf_status sf_image_probe(sf_geometry *geo, int *channels, const char *file);
 /** NULL is allowed; sets *img = NULL. */
 void sf_image_destroy(sf_image **img);
@@ -65,6 +85,17 @@ sf_status sf_label_write(const char *path, const sf_geometry *geo, const int32_t
 /** Write one channel of a float image (phantoms, tests). NIfTI and TIFF: float32; PNG: rounded to 8
  *  or 16 bits by value range. */
 sf_status sf_image_write(const char *path, const sf_geometry *geo, const float *voxels);
+/** Copy an image or label file together with the file that belongs to it: the spacing file of a
+ *  TIFF, the voxels of a .mhd or .nhdr that this program wrote. The image's file comes last. */
+sf_status sf_image_copy(const char *from, const char *to);
+/** Is there a format for files of this ending (".nii.gz")? SF_EUNSUPPORTED names `where` and says
+ *  what to convert to; for DICOM also with what. */
+sf_status sf_image_check_ending(const char *ending, const char *where);
+/** Is this file DICOM (by its ending, or "DICM" at byte 128), or a folder that begins with such? */
+bool sf_image_is_dicom(const char *path);
+/** The advice for DICOM, without a file name in front. */
+const char *sf_image_dicom_advice(void);
+
 /** Geometry for new data: identity directions, origin 0, given shape and spacing (z,y,x). */
 void sf_geometry_make(sf_geometry *geo, sf_image_format format, const int64_t shape[3],
                       const double spacing[3]);

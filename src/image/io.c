@@ -1,8 +1,10 @@
 #include "image/io.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
@@ -15,32 +17,90 @@ static const sf_format_row formats[] = {
     { ".hdr", SF_FORMAT_NIFTI, sf_nifti_read, sf_nifti_write },
     { ".img.gz", SF_FORMAT_NIFTI, sf_nifti_read, sf_nifti_write },
     { ".img", SF_FORMAT_NIFTI, sf_nifti_read, sf_nifti_write },
+    { ".mha", SF_FORMAT_META, sf_meta_read, sf_meta_write },
+    { ".mhd", SF_FORMAT_META, sf_meta_read, sf_meta_write },
+    { ".nrrd", SF_FORMAT_NRRD, sf_nrrd_read, sf_nrrd_write },
+    { ".nhdr", SF_FORMAT_NRRD, sf_nrrd_read, sf_nrrd_write },
     { ".png", SF_FORMAT_PNG, sf_png_read, sf_png_write },
     { ".tiff", SF_FORMAT_TIFF, sf_tiff_read, sf_tiff_write },
     { ".tif", SF_FORMAT_TIFF, sf_tiff_read, sf_tiff_write },
 };
 
+static bool ends_with(const char *name, const char *ending)
+{
+    const size_t n = strlen(name), m = strlen(ending);
+    return n > m && strcasecmp(name + n - m, ending) == 0;
+}
+
 sf_status sf_format_find(const sf_format_row **out, const char *file)
 {
-    const size_t n = strlen(file);
-    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
-        const size_t m = strlen(formats[i].ending);
-        if (n > m && strcasecmp(file + n - m, formats[i].ending) == 0) {
-            *out = &formats[i];
-            return SF_OK;
-        }
-    }
     *out = NULL;
+    for (size_t i = 0; i < sizeof formats / sizeof *formats && !*out; i++)
+        if (ends_with(file, formats[i].ending)) *out = &formats[i];
+    if (*out) return SF_OK;
+    SF_CHECK(!sf_image_is_dicom(file), SF_EUNSUPPORTED, "%s: %s", file, sf_image_dicom_advice());
+    return SF_FAIL(SF_EUNSUPPORTED,
+                   "%s: this file type is not supported; convert it to .nii.gz, .mha, .nrrd, .png "
+                   "or .tif",
+                   file);
+}
+
+sf_status sf_image_check_ending(const char *ending, const char *where)
+{
+    const sf_format_row *row = NULL;
+    char name[64];
+    snprintf(name, sizeof name, "x%.60s", ending);
+    if (sf_format_find(&row, name) == SF_OK) return SF_OK;
+    const bool dicom = sf_image_is_dicom(name);
     return SF_FAIL(
-        SF_EUNSUPPORTED,
-        "%s: this file type is not supported; convert it to .nii.gz, .nii, .png, .tif or "
-        ".tiff",
-        file);
+        SF_EUNSUPPORTED, "%s: files ending in \"%.60s\" cannot be read; %s", where, ending,
+        dicom ? sf_image_dicom_advice() : "convert them to .nii.gz, .mha, .nrrd, .png or .tif");
+}
+
+sf_status sf_format_companion(char out[SF_PATH_MAX], const char *file)
+{
+    static const struct {
+        const char *ending, *companion;
+    } pairs[] = {
+        { ".tif", ".json" }, { ".tiff", ".json" }, { ".mhd", ".zraw" }, { ".nhdr", ".raw.gz" }
+    };
+    out[0] = '\0';
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        if (!ends_with(file, pairs[i].ending)) continue;
+        const size_t stem = strlen(file) - strlen(pairs[i].ending);
+        SF_TRY(sf_path_format(out, "%.*s%s", (int)stem, file, pairs[i].companion));
+    }
+    return SF_OK;
 }
 
 int64_t sf_geometry_voxels(const sf_geometry *geo)
 {
     return geo->shape[0] * geo->shape[1] * geo->shape[2];
+}
+
+void sf_geometry_warn(const sf_geometry *geo, const char *file)
+{
+    const double(*m)[4] = (const double(*)[4])geo->affine;
+    double length[3], shear = 0.0, stretch = 0.0;
+    if (geo->is_2d) return;
+    for (int j = 0; j < 3; j++)
+        length[j] = sqrt(m[0][j] * m[0][j] + m[1][j] * m[1][j] + m[2][j] * m[2][j]);
+    for (int j = 0; j < 3; j++) {
+        const int k = (j + 1) % 3;
+        const double dot = m[0][j] * m[0][k] + m[1][j] * m[1][k] + m[2][j] * m[2][k];
+        if (length[j] > 0.0 && length[k] > 0.0)
+            shear = fmax(shear, fabs(dot) / (length[j] * length[k]));
+        stretch = fmax(stretch, fabs(length[j] / geo->spacing[2 - j] - 1.0));
+    }
+    if (shear > 1e-4)
+        sf_log(SF_LOG_WARN, "image",
+               "file=%s sheared axes (cosine %.4f): the header's voxel size (pixdim) is used as "
+               "spacing",
+               file, shear);
+    if (stretch > 1e-3)
+        sf_log(SF_LOG_WARN, "image",
+               "file=%s voxel size (pixdim) and affine disagree by %.1f %%: the voxel size is used",
+               file, 100.0 * stretch);
 }
 
 sf_status sf_file_size(int64_t *bytes, const char *file)

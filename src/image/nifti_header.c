@@ -1,5 +1,5 @@
 #include "image/nifti_header.h"
-#include "base/log.h"
+#include "image/io.h"
 #include <math.h>
 #include <string.h>
 
@@ -85,8 +85,8 @@ static void decode1(sf_nifti_info *h, const unsigned char *raw, double *voxels_a
     for (int i = 0; i < 8; i++) h->pixdim[i] = get_f32(raw + 76 + 4 * i);
     h->datatype = get_i16(raw + 70);
     *voxels_at = get_f32(raw + 108);
-    h->slope = get_f32(raw + 112);
-    h->inter = get_f32(raw + 116);
+    h->values.slope = get_f32(raw + 112);
+    h->values.inter = get_f32(raw + 116);
     h->qform_code = get_i16(raw + 252);
     h->sform_code = get_i16(raw + 254);
     for (int i = 0; i < 3; i++) h->quaternion[i] = get_f32(raw + 256 + 4 * i);
@@ -102,8 +102,8 @@ static void decode2(sf_nifti_info *h, const unsigned char *raw, double *voxels_a
     for (int i = 0; i < 8; i++) h->pixdim[i] = get_f64(raw + 104 + 8 * i);
     h->datatype = get_i16(raw + 12);
     *voxels_at = (double)get_i64(raw + 168);
-    h->slope = get_f64(raw + 176);
-    h->inter = get_f64(raw + 184);
+    h->values.slope = get_f64(raw + 176);
+    h->values.inter = get_f64(raw + 184);
     h->qform_code = get_i32(raw + 344);
     h->sform_code = get_i32(raw + 348);
     for (int i = 0; i < 3; i++) h->quaternion[i] = get_f64(raw + 352 + 8 * i);
@@ -147,68 +147,58 @@ static sf_status check_dims(sf_nifti_info *h, const char *file)
     return SF_OK;
 }
 
-static const char *datatype_name(int code)
-{
-    static const struct {
-        int code;
-        const char *name;
-    } odd[] = { { 0, "unknown" },     { 1, "one bit per voxel" }, { 32, "complex64" },
-                { 1536, "float128" }, { 1792, "complex128" },     { 2048, "complex256" } };
-    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++)
-        if (odd[i].code == code) return odd[i].name;
-    return NULL;
-}
+/* Every datatype of the standard; components 0 = one that we refuse, by name. */
+static const struct {
+    int code, components;
+    sf_scalar type;
+    const char *name;
+} datatypes[] = {
+    { 2, 1, SF_SCALAR_U8, "uint8" },
+    { 256, 1, SF_SCALAR_I8, "int8" },
+    { 512, 1, SF_SCALAR_U16, "uint16" },
+    { 4, 1, SF_SCALAR_I16, "int16" },
+    { 768, 1, SF_SCALAR_U32, "uint32" },
+    { 8, 1, SF_SCALAR_I32, "int32" },
+    { 1280, 1, SF_SCALAR_U64, "uint64" },
+    { 1024, 1, SF_SCALAR_I64, "int64" },
+    { 16, 1, SF_SCALAR_F32, "float32" },
+    { 64, 1, SF_SCALAR_F64, "float64" },
+    { 128, 3, SF_SCALAR_U8, "RGB24" },
+    { 2304, 4, SF_SCALAR_U8, "RGBA32" },
+    { 0, 0, 0, "unknown" },
+    { 1, 0, 0, "one bit per voxel" },
+    { 32, 0, 0, "complex64" },
+    { 1536, 0, 0, "float128" },
+    { 1792, 0, 0, "complex128" },
+    { 2048, 0, 0, "complex256" },
+};
+enum { N_DATATYPES = sizeof datatypes / sizeof *datatypes };
 
 static sf_status check_datatype(sf_nifti_info *h, const char *file)
 {
-    const char *name = datatype_name(h->datatype);
-    h->components = 1;
-    switch (h->datatype) {
-    case SF_NIFTI_UINT8:
-    case SF_NIFTI_INT8:
-        h->value_bytes = 1;
-        return SF_OK;
-    case SF_NIFTI_RGB24:
-        h->components = 3;
-        h->value_bytes = 1;
-        return SF_OK;
-    case SF_NIFTI_RGBA32:
-        h->components = 4;
-        h->value_bytes = 1;
-        return SF_OK;
-    case SF_NIFTI_INT16:
-    case SF_NIFTI_UINT16:
-        h->value_bytes = 2;
-        return SF_OK;
-    case SF_NIFTI_INT32:
-    case SF_NIFTI_UINT32:
-    case SF_NIFTI_FLOAT32:
-        h->value_bytes = 4;
-        return SF_OK;
-    case SF_NIFTI_INT64:
-    case SF_NIFTI_UINT64:
-    case SF_NIFTI_FLOAT64:
-        h->value_bytes = 8;
-        return SF_OK;
-    default:
-        break;
-    }
-    SF_CHECK(name, SF_EDATA, "%s: the header has an impossible voxel type: datatype = %d", file,
-             h->datatype);
-    return SF_FAIL(SF_EUNSUPPORTED,
-                   "%s: voxels of type %s (datatype %d) cannot be used; convert the file to an "
-                   "integer or real type",
-                   file, name, h->datatype);
+    int k = 0;
+    while (k < N_DATATYPES && datatypes[k].code != h->datatype) k++;
+    SF_CHECK(k < N_DATATYPES, SF_EDATA,
+             "%s: the header has an impossible voxel type: datatype = %d", file, h->datatype);
+    SF_CHECK(datatypes[k].components > 0, SF_EUNSUPPORTED,
+             "%s: voxels of type %s (datatype %d) cannot be used; convert the file to an "
+             "integer or real type",
+             file, datatypes[k].name, h->datatype);
+    h->values.type = datatypes[k].type;
+    h->values.components = datatypes[k].components;
+    h->values.swapped = h->swapped;
+    return SF_OK;
 }
 
 /* slope 0 or not finite means: values as stored. */
 static sf_status check_scaling(sf_nifti_info *h, const char *file)
 {
-    if (h->slope == 0.0 || !isfinite(h->slope) || h->components > 1) {
-        h->slope = 1.0;
-        h->inter = 0.0;
+    sf_value_format *v = &h->values;
+    if (v->slope == 0.0 || !isfinite(v->slope) || v->components > 1) {
+        v->slope = 1.0;
+        v->inter = 0.0;
     }
-    SF_CHECK(isfinite(h->inter), SF_EDATA, "%s: scl_inter is not a finite number", file);
+    SF_CHECK(isfinite(v->inter), SF_EDATA, "%s: scl_inter is not a finite number", file);
     return SF_OK;
 }
 
@@ -292,28 +282,6 @@ static sf_status best_affine(double m[4][4], const sf_nifti_info *h, const char 
     return SF_OK;
 }
 
-/* One line per odd file: a sheared grid, or columns that are not as long as pixdim says. */
-static void warn_affine(const double m[4][4], const double spacing[3], const char *file)
-{
-    double length[3], shear = 0.0, stretch = 0.0;
-    for (int j = 0; j < 3; j++)
-        length[j] = sqrt(m[0][j] * m[0][j] + m[1][j] * m[1][j] + m[2][j] * m[2][j]);
-    for (int j = 0; j < 3; j++) {
-        const int k = (j + 1) % 3;
-        const double dot = m[0][j] * m[0][k] + m[1][j] * m[1][k] + m[2][j] * m[2][k];
-        if (length[j] > 0.0 && length[k] > 0.0)
-            shear = fmax(shear, fabs(dot) / (length[j] * length[k]));
-        stretch = fmax(stretch, fabs(length[j] / spacing[2 - j] - 1.0));
-    }
-    if (shear > 1e-4)
-        sf_log(SF_LOG_WARN, "image",
-               "file=%s sheared axes (cosine %.4f): pixdim is used as spacing", file, shear);
-    if (stretch > 1e-3)
-        sf_log(SF_LOG_WARN, "image",
-               "file=%s pixdim and affine disagree by %.1f %%: pixdim is used", file,
-               100.0 * stretch);
-}
-
 sf_status sf_nifti_geometry(sf_geometry *geo, const sf_nifti_info *h, const unsigned char *raw,
                             const char *file, bool warn)
 {
@@ -331,7 +299,7 @@ sf_status sf_nifti_geometry(sf_geometry *geo, const sf_nifti_info *h, const unsi
                  "positive number: repair the header",
                  file, 3 - a, 3 - a, geo->spacing[a]);
     SF_TRY(best_affine(geo->affine, h, file));
-    if (warn && !geo->is_2d) warn_affine((const double(*)[4])geo->affine, geo->spacing, file);
+    if (warn) sf_geometry_warn(geo, file);
     geo->nifti_header_size = h->version == 1 ? 348 : 540;
     memcpy(geo->nifti_header, raw, (size_t)geo->nifti_header_size);
     return SF_OK;
@@ -340,16 +308,16 @@ sf_status sf_nifti_geometry(sf_geometry *geo, const sf_nifti_info *h, const unsi
 sf_status sf_nifti_channels(int *channels, const sf_nifti_info *h, const char *file)
 {
     const int64_t rest = h->dim[4] * h->dim[5] * h->dim[6] * h->dim[7];
-    const int varying =
-        (h->dim[4] > 1) + (h->dim[5] > 1) + (h->dim[6] > 1) + (h->dim[7] > 1) + (h->components > 1);
+    const int varying = (h->dim[4] > 1) + (h->dim[5] > 1) + (h->dim[6] > 1) + (h->dim[7] > 1) +
+                        (h->values.components > 1);
     SF_CHECK(varying <= 1, SF_EUNSUPPORTED,
              "%s: more than one axis beyond x, y, z (%lld x %lld x %lld x %lld%s); split the file "
              "into one per channel",
              file, (long long)h->dim[4], (long long)h->dim[5], (long long)h->dim[6],
-             (long long)h->dim[7], h->components > 1 ? ", coloured" : "");
+             (long long)h->dim[7], h->values.components > 1 ? ", coloured" : "");
     SF_CHECK(rest <= 65535, SF_EUNSUPPORTED, "%s: %lld channels in one file are too many", file,
              (long long)rest);
-    *channels = (int)rest * h->components;
+    *channels = (int)rest * h->values.components;
     return SF_OK;
 }
 
@@ -366,6 +334,12 @@ static void put_f32(unsigned char *p, double v)
     memcpy(p, &w, sizeof w);
 }
 static void put_f64(unsigned char *p, double v) { memcpy(p, &v, sizeof v); }
+
+/* Intents that say "several values per voxel" would be wrong for labels; all others are kept. */
+static bool intent_of_vectors(int code)
+{
+    return (code >= 1004 && code <= 1010) || (code >= 2003 && code <= 2005);
+}
 
 /* A new NIfTI-1 header: position by the sform alone, millimetres. */
 static void fresh_header(unsigned char raw[544], const sf_geometry *geo)
@@ -389,11 +363,13 @@ static void set_shape1(unsigned char *raw, const sf_geometry *geo, int datatype,
     put_f32(raw + 108, 352.0);
     put_f32(raw + 112, 1.0); /* scl_slope, scl_inter */
     put_f32(raw + 116, 0.0);
-    memset(raw + 56, 0, 14);  /* intent: told what the source's values meant */
-    memset(raw + 124, 0, 8);  /* cal_max, cal_min */
+    if (intent_of_vectors(get_i16(raw + 68))) {
+        memset(raw + 56, 0, 14);  /* intent_p1..3 and code */
+        memset(raw + 328, 0, 16); /* intent_name */
+    }
+    memset(raw + 124, 0, 8);  /* cal_max, cal_min: display range of the source's values */
     memset(raw + 136, 0, 12); /* toffset, glmax, glmin */
     memset(raw + 228, 0, 24); /* aux_file */
-    memset(raw + 328, 0, 16); /* intent_name */
     memcpy(raw + 344, "n+1", 4);
 }
 
@@ -408,18 +384,20 @@ static void set_shape2(unsigned char *raw, const sf_geometry *geo, int datatype,
     put_i64(raw + 168, 544);
     put_f64(raw + 176, 1.0);
     put_f64(raw + 184, 0.0);
-    memset(raw + 80, 0, 24);  /* intent_p1..3 */
+    if (intent_of_vectors(get_i32(raw + 504))) {
+        memset(raw + 80, 0, 24);  /* intent_p1..3 */
+        memset(raw + 504, 0, 20); /* intent_code and name */
+    }
     memset(raw + 192, 0, 16); /* cal_max, cal_min */
     memset(raw + 216, 0, 8);  /* toffset */
     memset(raw + 320, 0, 24); /* aux_file */
-    put_i32(raw + 504, 0);    /* intent_code and name */
-    memset(raw + 508, 0, 16);
     memcpy(raw + 4, "n+2\0\r\n\032\n", 8);
 }
 
-int sf_nifti_make_header(unsigned char raw[544], const sf_geometry *geo, int datatype)
+int sf_nifti_make_header(unsigned char raw[544], const sf_geometry *geo, sf_scalar type)
 {
-    const int bits = datatype == SF_NIFTI_UINT8 ? 8 : datatype == SF_NIFTI_UINT16 ? 16 : 32;
+    const int bits = 8 * sf_scalar_bytes(type);
+    const int datatype = type == SF_SCALAR_U8 ? 2 : type == SF_SCALAR_U16 ? 512 : 16;
     const bool fits1 =
         geo->shape[0] <= INT16_MAX && geo->shape[1] <= INT16_MAX && geo->shape[2] <= INT16_MAX;
     int size = geo->nifti_header_size;
@@ -435,4 +413,21 @@ int sf_nifti_make_header(unsigned char raw[544], const sf_geometry *geo, int dat
     size = fits1 ? 348 : 0;
     if (size) set_shape1(raw, geo, datatype, bits);
     return size;
+}
+
+int sf_nifti_make_single(unsigned char raw[544], int header_size)
+{
+    memset(raw + header_size, 0, 4); /* no extensions */
+    if (header_size == 540) {
+        put_i64(raw + 16, 3);
+        for (int i = 4; i < 8; i++) put_i64(raw + 16 + 8 * i, 1);
+        put_i64(raw + 168, 544);
+        memcpy(raw + 4, "n+2\0\r\n\032\n", 8);
+        return 544;
+    }
+    put_i16(raw + 40, 3);
+    for (int i = 4; i < 8; i++) put_i16(raw + 40 + 2 * i, 1);
+    put_f32(raw + 108, 352.0);
+    memcpy(raw + 344, "n+1", 4);
+    return 352;
 }

@@ -89,16 +89,21 @@ static bool sidecar_name(char out[SF_PATH_MAX], const char *file, bool cut_chann
     return sf_path_format(out, "%.*s.json", (int)n, file) == SF_OK;
 }
 
+/* The spacing file of an image is named after its case, or after the file itself. */
+static bool find_sidecar(char path[SF_PATH_MAX], const char *file, unsigned flags)
+{
+    const bool label = flags & SF_READ_LABEL;
+    if (!label && sidecar_name(path, file, true) && sf_path_is_file(path)) return true;
+    return sidecar_name(path, file, false) && sf_path_is_file(path);
+}
+
 static sf_status read_sidecar(double spacing[3], const char *file, unsigned flags)
 {
     char path[SF_PATH_MAX];
     json_t *json = NULL;
     sf_status st = SF_OK;
-    bool found =
-        !(flags & SF_READ_LABEL) && sidecar_name(path, file, true) && sf_path_is_file(path);
-    if (!found) found = sidecar_name(path, file, false) && sf_path_is_file(path);
     spacing[0] = spacing[1] = spacing[2] = 1.0;
-    if (!found) {
+    if (!find_sidecar(path, file, flags)) {
         if (!(flags & SF_READ_LABEL))
             sf_log(SF_LOG_WARN, "image", "file=%s no spacing file beside it: 1 x 1 x 1 is taken",
                    file);
@@ -251,26 +256,67 @@ static sf_status read_page(tiff_work *w, const page_target *t)
     return SF_OK;
 }
 
+static bool is_colours(int64_t n) { return n == 3 || n == 4; }
+
+/* nnU-Net's readers take grey pages for colours when there are 3 or 4 of them, or of columns: what
+ * is meant must be said (planning.md 13). */
+static sf_status check_ambiguous(const tiff_work *w, unsigned flags)
+{
+    char path[SF_PATH_MAX];
+    const bool odd = is_colours(w->pages) || is_colours(w->width);
+    if (!odd || flags & (SF_READ_LABEL | SF_READ_VOLUME) || find_sidecar(path, w->name, flags))
+        return SF_OK;
+    return SF_FAIL(SF_EDATA,
+                   "%s: %lld grey pages of %u columns could be a volume or colours. For a volume, "
+                   "put its voxel size beside it, as {\"spacing\": [z, y, x]} in CASE.json, or say "
+                   "\"overwrite_image_reader_writer\": \"Tiff3DIO\" in dataset.json; for colours, "
+                   "\"NaturalImage2DIO\"",
+                   w->name, (long long)w->pages, w->width);
+}
+
+/* What the pages are: sets `planes` and the image's channels. */
+static sf_status understand(sf_image *img, const tiff_work *w, unsigned flags, int64_t *planes)
+{
+    const bool grey = w->samples == 1;
+    *planes = w->pages;
+    img->channels = w->samples;
+    SF_CHECK(
+        grey || (is_colours(w->samples) && w->pages == 1), SF_EUNSUPPORTED,
+        "%s: %d values per pixel on %lld pages; only grey volumes and single grey, RGB or RGBA "
+        "planes can be used",
+        w->name, w->samples, (long long)w->pages);
+    SF_CHECK(grey || !(flags & SF_READ_VOLUME), SF_EDATA,
+             "%s: a colour plane, but dataset.json asks for volumes (Tiff3DIO)", w->name);
+    if (!grey || (w->pages == 1 && !(flags & SF_READ_VOLUME))) return SF_OK;
+    if (!(flags & SF_READ_PLANE)) return check_ambiguous(w, flags);
+    SF_CHECK(is_colours(w->pages), SF_EDATA,
+             "%s: %lld pages, but dataset.json asks for planes (NaturalImage2DIO); for volumes say "
+             "Tiff3DIO",
+             w->name, (long long)w->pages);
+    img->channels = (int)w->pages;
+    *planes = 1;
+    return SF_OK;
+}
+
 static sf_status read_geometry(sf_image *img, tiff_work *w, unsigned flags)
 {
     double spacing[3] = { 999.0, 1.0, 1.0 };
+    int64_t planes = 1;
     SF_TRY(read_tags(w, true));
     w->pages = (int64_t)TIFFNumberOfDirectories(w->tif);
     SF_CHECK(w->width > 0 && w->height > 0 && w->pages > 0, SF_EDATA, "%s: the image is empty",
              w->name);
-    SF_CHECK(
-        w->samples == 1 || ((w->samples == 3 || w->samples == 4) && w->pages == 1), SF_EUNSUPPORTED,
-        "%s: %d values per pixel on %lld pages; only grey volumes and single grey, RGB or RGBA "
-        "planes can be used",
-        w->name, w->samples, (long long)w->pages);
-    if (w->pages > 1) SF_TRY(read_sidecar(spacing, w->name, flags));
-    const int64_t shape[3] = { w->pages, w->height, w->width };
+    SF_TRY(understand(img, w, flags, &planes));
+    const bool volume = planes > 1 || flags & SF_READ_VOLUME;
+    if (volume) SF_TRY(read_sidecar(spacing, w->name, flags));
+    const int64_t shape[3] = { planes, w->height, w->width };
     sf_geometry_make(&img->geo, SF_FORMAT_TIFF, shape, spacing);
-    if (img->geo.is_2d) img->geo.affine[2][2] = 1.0;
-    img->channels = w->samples;
+    img->geo.is_2d = !volume;
+    if (!volume) img->geo.affine[2][2] = 1.0;
     return SF_OK;
 }
 
+/* Pages follow each other in memory, be they planes or channels. */
 static sf_status read_all_pages(sf_image *img, tiff_work *w)
 {
     const int64_t plane = (int64_t)w->width * w->height;

@@ -52,6 +52,12 @@ static sf_convt convt_now(const sf_network *net, const sf_node *nd)
     return c;
 }
 
+/** One part of a node is done: whoever times it may look at the clock. */
+static void part_done(const sf_network *net, const sf_node *nd, sf_part part)
+{
+    if (net->on_part) net->on_part(net->on_part_user, (int)(nd - net->node), part);
+}
+
 /* --- forward -------------------------------------------------------------------------------- */
 
 static sf_status forward_input(sf_network *net, sf_node *nd)
@@ -133,13 +139,13 @@ static sf_status forward_add(sf_network *net, sf_node *nd)
 
 /* --- weight gradients: leaves folded in one fixed tree -------------------------------------- */
 
-/** A stack of partial sums, oldest first. Entry 0 is the gradient itself. A finished part of rank
- *  r holds 2^r leaves (or samples); equal ranks fold, which is a binary counter. */
+/** Partial sums of one node's weight gradient, oldest first: the stack of base/tree.h with its
+ *  values. Entry 0 is the gradient itself. */
 typedef struct {
     sf_network *net;
     const sf_node *nd;
-    int rank[64];
-    int n;
+    sf_tree shape;
+    sf_tree_stack s;
 } tree;
 
 static void *tree_weight(const tree *t, int entry)
@@ -147,8 +153,7 @@ static void *tree_weight(const tree *t, int entry)
     const sf_param *w = &t->net->params.item[t->nd->weight];
     if (entry == 0) return w->grad;
     const sf_arena_block *b = &t->net->block[t->nd->partial];
-    const int parts = sf_graph_tree_depth(t->net->batch, t->nd->leaves) - 1;
-    return t->net->arena + b->offset + b->bytes / parts * (entry - 1);
+    return t->net->arena + b->offset + b->bytes / t->nd->parts * (entry - 1);
 }
 
 static void *tree_bias(const tree *t, int entry)
@@ -160,32 +165,20 @@ static void *tree_bias(const tree *t, int entry)
     return (char *)tree_weight(t, entry) + (bytes + 63) / 64 * 64;
 }
 
-/** Add the newest part to the one before it. */
-static void tree_fold(tree *t)
+/** Leaf `at` is on top of the stack: add what belongs together now. */
+static void tree_push(tree *t, int64_t at)
 {
-    const int last = --t->n;
     const sf_params *p = &t->net->params;
     const int threads = t->net->threads;
-    sf_add_into(p->dtype, p->item[t->nd->weight].count, tree_weight(t, last - 1),
-                tree_weight(t, last), threads);
-    if (t->nd->bias >= 0)
-        sf_add_into(p->dtype, p->item[t->nd->bias].count, tree_bias(t, last - 1),
-                    tree_bias(t, last), threads);
-}
-
-/** The part on top of the stack is complete with this rank; entries below `floor` stay alone. */
-static void tree_push(tree *t, int floor, int rank)
-{
-    t->rank[t->n++] = rank;
-    while (t->n - 2 >= floor && t->rank[t->n - 2] == t->rank[t->n - 1]) {
-        tree_fold(t);
-        t->rank[t->n - 1]++;
+    sf_tree_push(&t->s, at + 1);
+    while (sf_tree_fold(&t->s, &t->shape)) {
+        const int last = t->s.n;
+        sf_add_into(p->dtype, p->item[t->nd->weight].count, tree_weight(t, last - 1),
+                    tree_weight(t, last), threads);
+        if (t->nd->bias >= 0)
+            sf_add_into(p->dtype, p->item[t->nd->bias].count, tree_bias(t, last - 1),
+                        tree_bias(t, last), threads);
     }
-}
-
-static void tree_fold_down(tree *t, int to)
-{
-    while (t->n > to) tree_fold(t);
 }
 
 typedef sf_status leaf_fn(sf_network *net, const sf_node *nd, int64_t n, int64_t slice0,
@@ -226,39 +219,71 @@ static sf_status leaf_convt(sf_network *net, const sf_node *nd, int64_t n, int64
     return nd->convt_impl->backward_weight(&convt, &run, sf_graph_ptr(net, nd->scratch_bwd));
 }
 
-static void announce(sf_network *net, int index)
+static void announce(sf_network *net, int index, const void *const *part, int parts)
 {
     if (index < 0) return;
     net->params.item[index].has_grad = true;
-    if (net->on_grad) net->on_grad(net->on_grad_user, index);
+    if (net->on_grad) net->on_grad(net->on_grad_user, index, part, parts);
+}
+
+static void announce_tree(const tree *t)
+{
+    const void *weight[SF_TREE_MAX], *bias[SF_TREE_MAX];
+    for (int i = 0; i < t->s.n; i++) {
+        weight[i] = tree_weight(t, i);
+        bias[i] = tree_bias(t, i);
+    }
+    announce(t->net, t->nd->weight, weight, t->s.n);
+    announce(t->net, t->nd->bias, bias, t->s.n);
 }
 
 static sf_status weight_gradient(sf_network *net, const sf_node *nd, leaf_fn *leaf, int64_t slices)
 {
-    tree t = { .net = net, .nd = nd };
-    for (int64_t n = 0; n < net->used; n++) {
-        const int floor = t.n; /* this sample's leaves fold among themselves first */
+    tree t = { .net = net, .nd = nd, .shape = { sf_graph_whole_batch(net), nd->leaves } };
+    t.s.bound[0] = net->first * nd->leaves;
+    for (int64_t n = 0; n < net->used; n++)
         for (int64_t l = 0; l < nd->leaves; l++) {
             const int64_t s0 = sf_graph_leaf_start(slices, nd->leaves, l);
             const int64_t s1 = sf_graph_leaf_start(slices, nd->leaves, l + 1);
-            SF_TRY(leaf(net, nd, n, s0, s1, tree_weight(&t, t.n), tree_bias(&t, t.n)));
-            tree_push(&t, floor, 0);
+            SF_TRY(leaf(net, nd, n, s0, s1, tree_weight(&t, t.s.n), tree_bias(&t, t.s.n)));
+            tree_push(&t, (net->first + n) * nd->leaves + l);
         }
-        tree_fold_down(&t, floor + 1);
-        t.n--;
-        tree_push(&t, 0, 0);
-    }
-    tree_fold_down(&t, 1);
-    announce(net, nd->weight);
-    announce(net, nd->bias);
+    part_done(net, nd, SF_PART_GRAD_WEIGHT);
+    announce_tree(&t);
     return SF_OK;
 }
 
 /* --- backward ------------------------------------------------------------------------------- */
 
+/** dgamma and dbeta of a group: the totals summed over each node of this rank's samples, in double.
+ *  They lie where the sums over slices were. */
+static void norm_parts(sf_network *net, const sf_node *nd, const double *total)
+{
+    const int64_t c = net->value[nd->out].shape.c, stride = 2 * sf_cpad(c);
+    const int index[2] = { nd->beta, nd->gamma };
+    const sf_tree shape = { net->whole, 1 };
+    sf_tree_stack s;
+    (void)sf_tree_cover(&shape, net->first, net->first + net->used, &s);
+    for (int which = 0; which < 2; which++) {
+        const void *part[SF_TREE_MAX];
+        for (int k = 0; k < s.n; k++) {
+            double *sum = (double *)sf_graph_ptr(net, nd->sums) + (which * s.n + k) * c;
+            const double *from = total + (s.bound[k] - net->first) * stride + which;
+            for (int64_t i = 0; i < c; i++)
+                sum[i] = sf_tree_sum(from + 2 * i, s.bound[k + 1] - s.bound[k], stride);
+            part[k] = sum;
+        }
+        announce(net, index[which], part, s.n);
+    }
+}
+
 /** dgamma and dbeta: totals of the samples, folded by sf_tree_sum. */
 static void norm_gradients(sf_network *net, const sf_node *nd, const double *total)
 {
+    if (net->whole > 0) {
+        norm_parts(net, nd, total);
+        return;
+    }
     const int64_t c = net->value[nd->out].shape.c, stride = 2 * sf_cpad(c);
     const int index[2] = { nd->beta, nd->gamma };
     for (int which = 0; which < 2; which++) {
@@ -270,7 +295,7 @@ static void norm_gradients(sf_network *net, const sf_node *nd, const double *tot
             else
                 ((float *)grad)[i] = (float)g;
         }
-        announce(net, index[which]);
+        announce(net, index[which], (const void *[]){ grad }, 1);
     }
 }
 
@@ -293,6 +318,7 @@ static void backward_norm(sf_network *net, const sf_node *nd)
     sf_norm_backward_total(net->used, v->shape.c, sf_slices(v->shape), b.sums, total);
     sf_norm_backward_apply(&b, total);
     norm_gradients(net, nd, total);
+    part_done(net, nd, SF_PART_NORM_GRAD);
 }
 
 /** View of an input's gradient; *accumulate tells whether somebody wrote it before. */
@@ -384,11 +410,14 @@ static const struct {
     [SF_NODE_ADD] = { "add", forward_add, backward_add },
 };
 
+const char *sf_exec_kind_name(int kind) { return kinds[kind].name; }
+
 sf_status sf_exec_forward(sf_network *net)
 {
     for (int i = 0; i < net->n_nodes; i++) {
         sf_node *nd = &net->node[i];
         SF_TRY(kinds[nd->kind].forward(net, nd));
+        part_done(net, nd, SF_PART_FORWARD);
     }
     return SF_OK;
 }
@@ -397,7 +426,6 @@ sf_status sf_exec_forward(sf_network *net)
 static void start_backward(sf_network *net)
 {
     for (int i = 0; i < net->n_values; i++) net->value[i].grad_ready = false;
-    for (int i = 0; i < net->params.count; i++) net->params.item[i].has_grad = false;
     for (int i = 0; i < net->n_levels; i++)
         net->value[net->node[net->level[i].node].out].grad_ready = !net->level[i].skip;
 }
@@ -416,13 +444,42 @@ static void restore_input(sf_network *net, const sf_node *nd)
 sf_status sf_exec_backward(sf_network *net)
 {
     start_backward(net);
+    for (int i = 0; i < net->params.count; i++) net->params.item[i].has_grad = false;
     for (int i = net->n_nodes - 1; i >= 0; i--) {
         sf_node *nd = &net->node[i];
         if (!kinds[nd->kind].backward || !net->value[nd->out].grad_ready) continue;
         restore_input(net, nd);
         SF_TRY(kinds[nd->kind].backward(net, nd));
+        part_done(net, nd, SF_PART_GRAD_INPUT);
     }
     return SF_OK;
+}
+
+/** Announcements of one node, in the order of backward_norm and weight_gradient. */
+static int node_order(const sf_node *nd, sf_grad_info *out)
+{
+    const sf_grad_info all[4] = { { nd->beta, 1, true },
+                                  { nd->gamma, 1, true },
+                                  { nd->weight, nd->leaves, false },
+                                  { nd->bias, nd->leaves, false } };
+    int n = 0;
+    for (int i = 0; i < 4; i++)
+        if (all[i].param >= 0) out[n++] = all[i];
+    return n;
+}
+
+int sf_exec_grad_order(sf_network *net, sf_grad_info *out)
+{
+    int n = 0;
+    start_backward(net);
+    for (int i = net->n_nodes - 1; i >= 0; i--) {
+        const sf_node *nd = &net->node[i];
+        if (!kinds[nd->kind].backward || !net->value[nd->out].grad_ready) continue;
+        n += node_order(nd, out + n);
+        for (int k = 0; k < nd->n_in; k++)
+            net->value[nd->in[k]].grad_ready = net->value[nd->in[k]].wants_grad;
+    }
+    return n;
 }
 
 void sf_exec_prepare(sf_network *net)

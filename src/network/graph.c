@@ -65,18 +65,11 @@ int64_t sf_graph_leaf_start(int64_t slices, int64_t leaves, int64_t l)
     return at < slices ? at : slices;
 }
 
-static int bits(int64_t n)
+int sf_graph_tree_depth(const sf_network *net, int64_t leaves)
 {
-    int b = 0;
-    for (; n > 0; n >>= 1) b++;
-    return b;
-}
-
-/* A counter of n leaves holds at most bits(n-1) finished parts while the last leaf comes in; whole
-   samples lie below those of the sample at work. */
-int sf_graph_tree_depth(int64_t samples, int64_t leaves)
-{
-    return bits(samples - 1) + bits(leaves - 1) + 1;
+    const sf_tree t = { net->whole > 0 ? net->whole : net->batch, leaves };
+    sf_tree_stack s;
+    return sf_tree_cover(&t, net->first * leaves, (net->first + net->batch) * leaves, &s);
 }
 
 /* --- blocks and their steps --------------------------------------------------------------- */
@@ -179,8 +172,8 @@ static sf_status plan_node(sf_network *net, int index)
     if (nd->weight < 0) return SF_OK;
     nd->leaves = sf_graph_leaves(nd->kind == SF_NODE_CONVT ? nd->convt.in : nd->conv.out);
     /* the lowest partial sum is the gradient itself */
-    const int parts = sf_graph_tree_depth(net->batch, nd->leaves) - 1;
-    return add_block(net, parts * partial_bytes(net, nd), back, back, &nd->partial);
+    nd->parts = sf_graph_tree_depth(net, nd->leaves) - 1;
+    return add_block(net, nd->parts * partial_bytes(net, nd), back, back, &nd->partial);
 }
 
 static sf_status plan_level(sf_network *net, sf_level *lv)

@@ -11,6 +11,7 @@
  *  Not collective; one network is driven by one thread. Source: decisions.md "Numbers and bits". */
 #ifndef SF_NETWORK_GRAPH_H
 #define SF_NETWORK_GRAPH_H
+#include "base/tree.h"
 #include "kernels/conv.h"
 #include "kernels/convt.h"
 #include "network/network.h"
@@ -68,7 +69,7 @@ typedef struct {
     int level;                    /* HEAD: index of its logits */
     int64_t leaves;               /* blocks of slices per sample in the weight gradient */
     int stats, sums, total;       /* blocks: statistics, norm backward per slice and per sample */
-    int partial;                  /* block: partial sums of the weight gradient */
+    int partial, parts;           /* block of `parts` partial sums of the weight gradient */
     int scratch_fwd, scratch_bwd; /* blocks: kernel workspace */
 } sf_node;
 
@@ -81,6 +82,7 @@ typedef struct {
 struct sf_network {
     sf_arch arch;
     int64_t in_channels, heads, batch, used, patch[3];
+    int64_t first, whole; /* of a group's batch: our first sample, its size; whole 0: alone */
     sf_dtype dtype;
     bool training, deep_supervision, exact;
     int threads;
@@ -109,6 +111,8 @@ struct sf_network {
     bool ready;        /* a forward pass has been done and not been consumed by backward */
     sf_grad_ready_fn *on_grad;
     void *on_grad_user;
+    sf_part_done_fn *on_part;
+    void *on_part_user;
 };
 
 /** Append an empty node or value; *index is its number. Pointers into the arrays move. */
@@ -126,8 +130,13 @@ int64_t sf_graph_leaves(sf_shape shape);
 /** Leaf l of `leaves` covers the slices [start of l, start of l+1). Borders are multiples of 4
  * slices, so that kernels that work in tiles of 4 fill them. */
 int64_t sf_graph_leaf_start(int64_t slices, int64_t leaves, int64_t l);
+/** Samples over which gradients are summed: the group's, or those of the last forward. */
+static inline int64_t sf_graph_whole_batch(const sf_network *net)
+{
+    return net->whole > 0 ? net->whole : net->used;
+}
 /** Largest number of partial sums that the tree over samples x leaves holds at once. */
-int sf_graph_tree_depth(int64_t samples, int64_t leaves);
+int sf_graph_tree_depth(const sf_network *net, int64_t leaves);
 
 /** Memory of a block; NULL for -1. */
 static inline void *sf_graph_ptr(const sf_network *net, int block)

@@ -98,6 +98,8 @@ sf_status sf_layer_unit(sf_network *net, const sf_unit *unit, const int *in, int
     sf_conv conv;
     SF_TRY(sf_conv_make(&conv, shape, unit->out_channels, unit->kernel, unit->stride, net->dtype));
     conv.exact = net->exact;
+    conv.in_blocks = 0;
+    for (int i = 0; i < n_in; i++) conv.in_blocks += sf_cpad(net->value[in[i]].shape.c) / SF_CBLOCK;
     int node;
     SF_TRY(sf_graph_add_node(net, SF_NODE_CONV, &node));
     for (int i = 0; i < n_in; i++) sf_graph_connect(net, node, in[i]);
@@ -217,7 +219,9 @@ done:
     return st;
 }
 
-/** One allocation: values, then (training) gradients, then momentum; each array 64-byte aligned. */
+/** One allocation: values, then (training) gradients, then momentum; each array 64-byte aligned.
+ *  The latter two are written before they are read: in a group the momentum that other ranks own
+ *  never takes memory. */
 sf_status sf_layers_finish_params(sf_network *net)
 {
     SF_TRY(sort_params(net));
@@ -227,7 +231,8 @@ sf_status sf_layers_finish_params(sf_network *net)
     int64_t bytes = 0;
     for (int i = 0; i < p->count; i++) bytes += (p->item[i].count * size + 63) / 64 * 64;
     net->param_bytes = net->training ? 3 * bytes : bytes;
-    SF_TRY(sf_mem_calloc(&net->param_memory, (size_t)net->param_bytes, 1, SF_MEM_PARAMS));
+    SF_TRY(sf_mem_alloc(&net->param_memory, (size_t)net->param_bytes, 1, SF_MEM_PARAMS));
+    memset(net->param_memory, 0, (size_t)bytes);
     char *at = net->param_memory;
     for (int i = 0; i < p->count; i++) {
         sf_param *q = &p->item[i];

@@ -38,8 +38,9 @@ void sf_target_downscale(const int16_t *src, sf_shape in, int16_t *dst, sf_shape
 
 typedef struct {
     double *sums;    /* [n][slices][terms] */
-    double *sample;  /* [n][terms]: sums over slices */
-    double *group;   /* what is summed over the group: ce, counted, then I,P,G or the Dice sum */
+    double *sample;  /* [whole batch][terms]: sums over slices */
+    double *dice;    /* [whole batch] */
+    double *group;   /* [terms]: sums over the batch */
     double *a, *b;   /* [n][heads]: dLoss/dI, dLoss/dP */
     int16_t *labels; /* of this level; level 0 uses the caller's */
 } work;
@@ -56,17 +57,17 @@ static int64_t lay_out(const sf_network *net, int level, char *base, work *w)
 {
     const sf_shape s = net->level[level].shape;
     const int64_t d = (int64_t)sizeof(double), terms = sf_loss_terms(s.c);
+    const int64_t whole = net->whole > 0 ? net->whole : s.n;
     int64_t at = 0;
     const int64_t sums = place(&at, s.n * sf_slices(s) * terms * d);
-    const int64_t sample = place(&at, s.n * terms * d);
+    const int64_t sample = place(&at, whole * terms * d), dice = place(&at, whole * d);
     const int64_t group = place(&at, terms * d);
     const int64_t a = place(&at, s.n * s.c * d), b = place(&at, s.n * s.c * d);
     const int64_t labels = place(&at, level ? s.n * sf_voxels(s) * (int64_t)sizeof(int16_t) : 0);
     if (base)
-        *w = (work){
-            (double *)(base + sums), (double *)(base + sample), (double *)(base + group),
-            (double *)(base + a),    (double *)(base + b),      (int16_t *)(base + labels)
-        };
+        *w = (work){ (double *)(base + sums),   (double *)(base + sample), (double *)(base + dice),
+                     (double *)(base + group),  (double *)(base + a),      (double *)(base + b),
+                     (int16_t *)(base + labels) };
     return at;
 }
 
@@ -119,16 +120,24 @@ static void begin_level(level_loss *l, const sf_network *net, int level, const i
     l->first = lab->has_regions ? 0 : 1;
 }
 
-/** Sums over slices, one tree per sample and term. */
-static void sum_samples(level_loss *l)
+/** The rows of our own samples. */
+static const double *own_rows(const level_loss *l)
+{
+    return l->w.sample + l->net->first * sf_loss_terms(l->desc.shape.c);
+}
+
+/** Sums over slices, one tree per sample and term, of all samples of the batch. */
+static sf_status sum_samples(level_loss *l)
 {
     const sf_shape s = l->desc.shape;
     const int64_t terms = sf_loss_terms(s.c), slices = sf_slices(s);
+    double *row = l->w.sample + l->net->first * terms;
     sf_loss_forward(&l->desc, l->logits, l->labels, l->w.sums);
     for (int64_t n = 0; n < s.n; n++)
         for (int64_t t = 0; t < terms; t++)
-            l->w.sample[n * terms + t] =
-                sf_tree_sum(l->w.sums + n * slices * terms + t, slices, terms);
+            *row++ = sf_tree_sum(l->w.sums + n * slices * terms + t, slices, terms);
+    if (!l->opt->gather) return SF_OK;
+    return l->opt->gather(l->opt->gather_user, l->w.sample, terms);
 }
 
 /** dc = (2I + s) / max(P + G + s, 1e-8) and its derivatives. */
@@ -143,31 +152,24 @@ static soft_dice dice_of(const double ipg[3], double smooth)
     return (soft_dice){ top / bottom, 2.0 / bottom, d_p };
 }
 
-/** Sum of dc over the samples held here (sample Dice). */
+/** Sum of dc over the batch (sample Dice). */
 static double sample_dice_sum(const level_loss *l)
 {
-    const sf_shape s = l->desc.shape;
-    const int64_t terms = sf_loss_terms(s.c);
-    double *dc = l->w.a; /* [n]: free until the coefficients are made */
-    for (int64_t n = 0; n < s.n; n++) {
+    const int64_t heads = l->desc.shape.c, terms = sf_loss_terms(heads);
+    const int64_t whole = sf_graph_whole_batch(l->net);
+    double *dc = l->w.dice;
+    for (int64_t n = 0; n < whole; n++) {
         dc[n] = 0.0;
-        for (int64_t h = l->first; h < s.c; h++)
+        for (int64_t h = l->first; h < heads; h++)
             dc[n] += dice_of(l->w.sample + n * terms + 2 + 3 * h, l->opt->smooth).dc;
     }
-    return sf_tree_sum(dc, s.n, 1);
+    return sf_tree_sum(dc, whole, 1);
 }
 
-/** Fill w.group with the sums over the group's batch. */
-static sf_status sum_group(level_loss *l)
+static void sum_batch(level_loss *l)
 {
-    const sf_shape s = l->desc.shape;
-    const int64_t terms = sf_loss_terms(s.c);
-    const int64_t count = l->opt->batch_dice ? terms : 3;
-    const int64_t summed = l->opt->batch_dice ? terms : 2;
-    for (int64_t t = 0; t < summed; t++) l->w.group[t] = sf_tree_sum(l->w.sample + t, s.n, terms);
-    if (!l->opt->batch_dice) l->w.group[2] = sample_dice_sum(l);
-    if (l->opt->reduce) SF_TRY(l->opt->reduce(l->opt->reduce_user, l->w.group, count));
-    return SF_OK;
+    const int64_t terms = sf_loss_terms(l->desc.shape.c), whole = sf_graph_whole_batch(l->net);
+    for (int64_t t = 0; t < terms; t++) l->w.group[t] = sf_tree_sum(l->w.sample + t, whole, terms);
 }
 
 /* Sigmoid: the mean over voxels and regions, but with an ignore label the sum over valid voxels
@@ -189,9 +191,10 @@ static double dice_entries(const level_loss *l)
 
 static void finish_dice(level_loss *l)
 {
-    double sum = l->w.group[2];
-    if (l->opt->batch_dice) {
-        sum = 0.0;
+    double sum = 0.0;
+    if (!l->opt->batch_dice) {
+        sum = sample_dice_sum(l);
+    } else {
         for (int64_t h = l->first; h < l->desc.shape.c; h++)
             sum += dice_of(l->w.group + 2 + 3 * h, l->opt->smooth).dc;
     }
@@ -200,8 +203,8 @@ static void finish_dice(level_loss *l)
 
 static sf_status evaluate_level(level_loss *l)
 {
-    sum_samples(l);
-    SF_TRY(sum_group(l));
+    SF_TRY(sum_samples(l));
+    sum_batch(l);
     finish_ce(l);
     finish_dice(l);
     return SF_OK;
@@ -217,7 +220,7 @@ static void dice_coefficients(level_loss *l, double weight)
     memset(l->w.b, 0, (size_t)(s.n * s.c) * sizeof *l->w.b);
     for (int64_t n = 0; n < s.n; n++)
         for (int64_t h = l->first; h < s.c; h++) {
-            const double *of = l->opt->batch_dice ? l->w.group : l->w.sample + n * terms;
+            const double *of = l->opt->batch_dice ? l->w.group : own_rows(l) + n * terms;
             const soft_dice d = dice_of(of + 2 + 3 * h, l->opt->smooth);
             l->w.a[n * s.c + h] = scale * d.d_i;
             l->w.b[n * s.c + h] = scale * d.d_p;
@@ -242,9 +245,11 @@ static sf_status check_options(const sf_network *net, const sf_loss_options *opt
              "loss: the labels need %d heads, the network has %" PRId64, lab->n_heads, net->heads);
     SF_CHECK(net->heads >= 2 || lab->has_regions, SF_EINVAL,
              "loss: no foreground class beside the background");
-    SF_CHECK(opt->global_batch >= net->used, SF_EINVAL,
-             "loss: the group's batch of %" PRId64 " is smaller than this part of %" PRId64,
-             opt->global_batch, net->used);
+    SF_CHECK(opt->global_batch == sf_graph_whole_batch(net), SF_EINVAL,
+             "loss: the group's batch is %" PRId64 ", not %" PRId64, sf_graph_whole_batch(net),
+             opt->global_batch);
+    SF_CHECK((opt->gather != NULL) == (net->whole > 0), SF_EINVAL,
+             "loss: a network of a group without a group, or the reverse");
     return SF_OK;
 }
 
@@ -260,11 +265,21 @@ static sf_status check_labels(const sf_network *net, const int16_t *labels, cons
     return SF_OK;
 }
 
+int64_t sf_loss_gathered(const sf_network *net)
+{
+    return net->n_levels * sf_loss_terms(net->heads);
+}
+
+sf_status sf_loss_check(const sf_network *net, const int16_t *labels, const sf_loss_options *opt)
+{
+    SF_TRY(check_options(net, opt));
+    return check_labels(net, labels, opt->labels);
+}
+
 sf_status sf_loss_evaluate(sf_network *net, const int16_t *labels, const sf_loss_options *opt,
                            bool grad, sf_loss_report *report)
 {
-    SF_TRY(check_options(net, opt));
-    SF_TRY(check_labels(net, labels, opt->labels));
+    SF_TRY(sf_loss_check(net, labels, opt));
     double weight[SF_MAX_LEVELS];
     sf_deep_supervision_weights(net->n_levels, weight);
     memset(report, 0, sizeof *report);

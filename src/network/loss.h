@@ -1,23 +1,24 @@
 /** Dice + cross-entropy over the deep-supervision outputs (paper, Methods: Training;
- * nnunet-training.md 2, 3), and the targets of each level. Not collective; sums go through `reduce`
- * when a group shares the batch. */
+ * nnunet-training.md 2, 3), and the targets of each level. Collective when a group shares the
+ * batch: the sums of each sample then go through `gather`. */
 #ifndef SF_NETWORK_LOSS_H
 #define SF_NETWORK_LOSS_H
 #include "network/network.h"
 #include "plan/dataset.h"
 
-/** Sums `v` over the group in fixed order, in place; NULL = alone. The one reduction hook. */
-typedef sf_status sf_reduce_fn(void *user, double *v, int64_t n);
+/** rows [global_batch][width]: those of the network's own samples are filled; fill the others'. All
+ *  sums over samples are then made here, in one fixed tree. */
+typedef sf_status sf_gather_fn(void *user, double *rows, int64_t width);
 
 typedef struct {
     const sf_labels *labels; /* classes or regions, ignore label */
     bool batch_dice;
     double smooth, weight_ce, weight_dice; /* from the recipe */
     int64_t global_batch;                  /* samples of the whole group's batch */
-    /* With `reduce`, terms and dlogits are those of the whole group's loss: the ranks' parameter
-       gradients are to be added, not averaged. */
-    sf_reduce_fn *reduce;
-    void *reduce_user;
+    /* With `gather` (for a network that was built for a group), terms and dlogits are those of the
+       whole group's loss: the ranks' parameter gradients are to be added, not averaged. */
+    sf_gather_fn *gather;
+    void *gather_user;
 } sf_loss_options;
 
 /** Weights of the levels: 2^-i, last 0 (kept 1 when it is the only one), normalised. w has `levels`
@@ -31,6 +32,11 @@ typedef struct {
     double total, ce[16], dice[16];
 } sf_loss_report; /* per level, unweighted; dice is the term (-mean dc) */
 
+/** Numbers per sample that go through `gather`, over all levels. */
+int64_t sf_loss_gathered(const sf_network *net);
+/** What sf_loss_evaluate would refuse: SF_EINVAL, SF_EDATA names a label that dataset.json does not
+ *  declare. Not collective: a group agrees on it before the ranks evaluate together. */
+sf_status sf_loss_check(const sf_network *net, const int16_t *labels, const sf_loss_options *opt);
 /** Loss of the network's last forward against full-resolution labels int16 [batch][d][h][w] (c
  * ignored); with `grad`, also fills dlogits of every level with weight > 0 and skips the others. */
 sf_status sf_loss_evaluate(sf_network *net, const int16_t *labels, const sf_loss_options *opt,

@@ -6,6 +6,7 @@
 #include "network/layers.h"
 #include "network/unet.h"
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 /* --- receptive field -------------------------------------------------------------------------- */
@@ -83,6 +84,9 @@ static sf_status check_options(const sf_network_options *o)
     SF_CHECK(o->dtype == SF_F32 || o->dtype == SF_F64, SF_EUNSUPPORTED,
              "network: only float32 and float64 are supported");
     SF_CHECK(o->threads > 0, SF_EINVAL, "network: %d threads", o->threads);
+    SF_CHECK(o->first >= 0 && (o->whole == 0 ? o->first == 0 : o->first + o->batch <= o->whole),
+             SF_EINVAL, "network: samples %" PRId64 " to %" PRId64 " of a batch of %" PRId64,
+             o->first, o->first + o->batch - 1, o->whole);
     return SF_OK;
 }
 
@@ -98,6 +102,8 @@ static void take_options(sf_network *net, const sf_network_options *o)
     net->deep_supervision = o->deep_supervision;
     net->exact = o->exact;
     net->threads = o->threads;
+    net->first = o->first;
+    net->whole = o->whole;
 }
 
 sf_status sf_network_create(sf_network **out, const sf_network_options *opt)
@@ -167,6 +173,8 @@ sf_status sf_network_forward(sf_network *net, const void *input, int64_t used)
 {
     SF_CHECK(used > 0 && used <= net->batch, SF_EINVAL,
              "network: %" PRId64 " samples, but it was built for %" PRId64, used, net->batch);
+    SF_CHECK(net->whole == 0 || used == net->batch, SF_EINVAL,
+             "network: %" PRId64 " samples instead of this rank's %" PRId64, used, net->batch);
     net->used = used;
     net->input = input;
     net->ready = false;
@@ -208,4 +216,60 @@ void sf_network_on_grad(sf_network *net, sf_grad_ready_fn *fn, void *user)
 {
     net->on_grad = fn;
     net->on_grad_user = user;
+}
+
+int sf_network_grad_order(sf_network *net, sf_grad_info *out)
+{
+    return sf_exec_grad_order(net, out);
+}
+
+/* --- what a node is -----------------------------------------------------------------------------
+ */
+
+void sf_network_on_part(sf_network *net, sf_part_done_fn *fn, void *user)
+{
+    net->on_part = fn;
+    net->on_part_user = user;
+}
+
+int sf_network_nodes(const sf_network *net) { return net->n_nodes; }
+
+/** "encoder.stages.0.0.convs.1.conv.weight" -> "encoder.stages.0.0.convs.1". */
+static void layer_name(const sf_network *net, const sf_node *nd, char *name, size_t size)
+{
+    static const char *const tails[] = { ".conv.weight", ".weight" };
+    if (nd->weight < 0) {
+        snprintf(name, size, "%s", sf_exec_kind_name(nd->kind));
+        return;
+    }
+    snprintf(name, size, "%s", net->params.item[nd->weight].name);
+    for (int i = 0; i < 2; i++) {
+        char *tail = strstr(name, tails[i]);
+        if (tail) *tail = '\0';
+    }
+}
+
+void sf_network_node(const sf_network *net, int node, sf_node_info *info)
+{
+    const sf_node *nd = &net->node[node];
+    *info = (sf_node_info){ .kind = sf_exec_kind_name(nd->kind),
+                            .variant = "",
+                            .out = net->value[nd->out].shape,
+                            .kernel = { 1, 1, 1 },
+                            .stride = { 1, 1, 1 },
+                            .input_grad = nd->n_in > 0 && net->value[nd->in[0]].wants_grad };
+    info->in = nd->n_in ? net->value[nd->in[0]].shape : info->out;
+    layer_name(net, nd, info->name, sizeof info->name);
+    if (nd->conv_impl) {
+        info->in = nd->conv.in;
+        info->variant = nd->conv_impl->name;
+        info->macs = sf_conv_macs(&nd->conv);
+        memcpy(info->kernel, nd->conv.kernel, sizeof info->kernel);
+        memcpy(info->stride, nd->conv.stride, sizeof info->stride);
+    } else if (nd->convt_impl) {
+        info->variant = nd->convt_impl->name;
+        info->macs = sf_convt_macs(&nd->convt);
+        memcpy(info->kernel, nd->convt.stride, sizeof info->kernel);
+        memcpy(info->stride, nd->convt.stride, sizeof info->stride);
+    }
 }

@@ -23,6 +23,9 @@ typedef struct {
     bool deep_supervision;
     bool exact; /* --conv exact */
     int threads;
+    /* Of a group that shares a batch of `whole` samples this network holds [first, first + batch):
+       its gradients come as partial sums (sf_network_on_grad). whole 0: alone. */
+    int64_t first, whole;
 } sf_network_options;
 
 /** Build graph, arena and (zeroed) parameters. SF_EINVAL names what the architecture cannot do
@@ -59,8 +62,47 @@ sf_status sf_network_backward(sf_network *net);
 
 /** Called from sf_network_backward as soon as the gradient of parameter `param` (index into
  *  sf_params.item) is final, in the fixed order of the graph, so that a group can start to sum it.
- *  Heads come first, the first layer last; skipped heads are not announced. fn NULL = none. */
-typedef void sf_grad_ready_fn(void *user, int param);
+ *  Heads come first, the first layer last; skipped heads are not announced. Alone: one part, the
+ *  gradient. In a group: one part for each node that sf_tree_cover (base/tree.h) finds for the
+ *  network's samples, valid during the call, and sf_param.grad is scratch until the group's sum is
+ *  written there. Norm parameters have parts in double, rounded to float after the last addition;
+ *  all others in the network's type. fn NULL = none. */
+typedef void sf_grad_ready_fn(void *user, int param, const void *const *part, int parts);
 void sf_network_on_grad(sf_network *net, sf_grad_ready_fn *fn, void *user);
+
+/** What a group must know beforehand: the parameters that backward will announce with the levels
+ *  that are now skipped, in order; out holds up to sf_params.count entries. @return how many */
+typedef struct {
+    int param;
+    int64_t leaves; /* per sample: the parts are nodes of the tree {whole, leaves} */
+    bool wide;      /* parts in double */
+} sf_grad_info;
+int sf_network_grad_order(sf_network *net, sf_grad_info *out);
+
+/** The parts of a step, for whoever times them: the output of a node, the gradient through its norm
+ *  and activation, of its weights, of its inputs. */
+typedef enum {
+    SF_PART_FORWARD,
+    SF_PART_NORM_GRAD,
+    SF_PART_GRAD_WEIGHT,
+    SF_PART_GRAD_INPUT,
+    SF_PARTS
+} sf_part;
+/** Called at the end of every part of every node; fn NULL = none. Changes no result. */
+typedef void sf_part_done_fn(void *user, int node, sf_part part);
+void sf_network_on_part(sf_network *net, sf_part_done_fn *fn, void *user);
+
+/** Nodes in the order of the forward pass, and what one of them is. */
+typedef struct {
+    const char *kind;    /* "conv", "convt", "head", "input", "pool", "add"; static */
+    const char *variant; /* of the kernel ("wino_avx512"); "" without one; static */
+    char name[128];      /* of the layer: its weight's name without the last words; else the kind */
+    sf_shape in, out;    /* in.c = all concatenated channels */
+    int kernel[3], stride[3];
+    double macs;     /* multiply-adds of one forward pass of the batch */
+    bool input_grad; /* the backward pass makes the gradient of its input */
+} sf_node_info;
+int sf_network_nodes(const sf_network *net);
+void sf_network_node(const sf_network *net, int node, sf_node_info *info);
 
 #endif

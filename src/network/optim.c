@@ -27,16 +27,41 @@ double sf_optim_grad_norm(const sf_params *p, int threads)
     return sqrt(tree_of_squares(p, 0, p->count, threads));
 }
 
+static void *element(sf_dtype dtype, void *array, int64_t i)
+{
+    return (char *)array + i * (int64_t)sf_dtype_size(dtype);
+}
+
+int64_t sf_optim_squares(sf_dtype dtype, const sf_param *q, int64_t begin, int64_t end, double *out)
+{
+    int64_t n = 0;
+    for (int64_t at = begin; at < end; at += SF_OPTIM_BLOCK) {
+        const int64_t size = end - at < SF_OPTIM_BLOCK ? end - at : SF_OPTIM_BLOCK;
+        out[n++] = sf_sum_squares(dtype, size, element(dtype, q->grad, at), 1);
+    }
+    return n;
+}
+
+double sf_optim_clip(const sf_optim *o, double norm)
+{
+    return o->clip_norm > 0.0 ? fmin(1.0, o->clip_norm / (norm + 1e-6)) : 1.0;
+}
+
+void sf_optim_step_part(const sf_optim *o, double lr, double clip, sf_dtype dtype,
+                        const sf_param *q, int64_t begin, int64_t end, int threads)
+{
+    const sf_sgd s = { lr, o->momentum, o->decay, clip, !q->has_velocity };
+    sf_sgd_step(dtype, end - begin, &s, element(dtype, q->value, begin),
+                element(dtype, q->grad, begin), element(dtype, q->velocity, begin), threads);
+}
+
 void sf_optim_step(const sf_optim *o, double lr, sf_params *p, int threads, double *norm)
 {
-    const double n = sf_optim_grad_norm(p, threads);
-    double clip = 1.0;
-    if (o->clip_norm > 0.0) clip = fmin(1.0, o->clip_norm / (n + 1e-6));
+    const double n = sf_optim_grad_norm(p, threads), clip = sf_optim_clip(o, n);
     for (int i = 0; i < p->count; i++) {
         sf_param *q = &p->item[i];
         if (!q->has_grad) continue;
-        const sf_sgd s = { lr, o->momentum, o->decay, clip, !q->has_velocity };
-        sf_sgd_step(p->dtype, q->count, &s, q->value, q->grad, q->velocity, threads);
+        sf_optim_step_part(o, lr, clip, p->dtype, q, 0, q->count, threads);
         q->has_velocity = true;
     }
     if (norm) *norm = n;

@@ -1,8 +1,9 @@
 #include "plan/arch.h"
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_KERNEL = 15, MAX_STRIDE = 8, MAX_CONVS = 64, MAX_FEATURES = 1 << 16 };
+enum { MAX_CONVS = 64, MAX_FEATURES = 1 << 16 };
 
 /** Last part of "a.b.C". */
 static const char *class_name(const char *full)
@@ -28,9 +29,10 @@ static sf_status read_counts(int *out, int n, const json_t *obj, const char *key
     return SF_OK;
 }
 
-/** Per stage one triple (pair in 2-D), right-aligned so that entry 0 of a pair is 1. */
+/** Per stage one triple (pair in 2-D), right-aligned so that entry 0 of a pair is 1. The kernels
+ *  know two values, 1 and `other`. */
 static sf_status read_triples(int out[][3], int n, int dim, const json_t *obj, const char *key,
-                              int max, const char *where)
+                              int other, const char *where)
 {
     const json_t *v = json_object_get(obj, key);
     SF_CHECK(json_is_array(v) && (int)json_array_size(v) == n, SF_EDATA,
@@ -43,10 +45,13 @@ static sf_status read_triples(int out[][3], int n, int dim, const json_t *obj, c
         out[s][0] = 1;
         for (int i = 0; i < dim; i++) {
             const json_t *x = one ? t : json_array_get(t, (size_t)i);
-            SF_CHECK(json_is_integer(x) && json_integer_value(x) >= 1 &&
-                         json_integer_value(x) <= max,
-                     SF_EDATA, "%s: \"%s\", stage %d: entries must be 1 to %d", where, key, s, max);
-            out[s][3 - dim + i] = (int)json_integer_value(x);
+            const json_int_t k = json_is_integer(x) ? json_integer_value(x) : 0;
+            SF_CHECK(k >= 1, SF_EDATA, "%s: \"%s\", stage %d: entries must be integers from 1",
+                     where, key, s);
+            SF_CHECK(k == 1 || k == other, SF_EUNSUPPORTED,
+                     "%s: \"%s\", stage %d has %lld; 1 and %d are supported", where, key, s,
+                     (long long)k, other);
+            out[s][3 - dim + i] = (int)k;
         }
     }
     return SF_OK;
@@ -60,42 +65,133 @@ static sf_status read_features(sf_arch *a, const json_t *kwargs, const char *whe
     return SF_OK;
 }
 
-/** Kwarg `key` must name a class that starts with `known`. */
-static sf_status check_class(const json_t *kwargs, const char *key, const char *known,
+/** Kwarg `key` must name the class `known`, followed by the number of axes if dim > 0. */
+static sf_status check_class(const json_t *kwargs, const char *key, const char *known, int dim,
                              const char *where)
 {
+    char want[32];
     const char *name = json_string_value(json_object_get(kwargs, key));
-    SF_CHECK(name && strncmp(class_name(name), known, strlen(known)) == 0, SF_EUNSUPPORTED,
-             "%s: \"%s\" is \"%s\"; only %s is supported", where, key, name ? name : "null", known);
+    snprintf(want, sizeof want, dim > 0 ? "%s%dd" : "%s", known, dim);
+    SF_CHECK(name && strcmp(class_name(name), want) == 0, SF_EUNSUPPORTED,
+             "%s: \"%s\" is \"%s\"; only %s is supported", where, key, name ? name : "null", want);
     return SF_OK;
 }
 
-static sf_status read_blocks_of(sf_arch *a, const json_t *kwargs, double slope, const char *where)
+static bool is_off(const json_t *v)
 {
-    const json_t *norm = json_object_get(kwargs, "norm_op_kwargs");
-    const json_t *act = json_object_get(kwargs, "nonlin_kwargs");
-    const json_t *given = json_object_get(act, "negative_slope");
-    const json_t *affine = json_object_get(norm, "affine");
-    SF_TRY(check_class(kwargs, "conv_op", "Conv", where));
-    SF_TRY(check_class(kwargs, "norm_op", "InstanceNorm", where));
-    SF_TRY(check_class(kwargs, "nonlin", "LeakyReLU", where));
-    const json_t *dropout = json_object_get(kwargs, "dropout_op");
-    SF_CHECK(!dropout || json_is_null(dropout), SF_EUNSUPPORTED, "%s: dropout is not supported",
+    return json_is_null(v) || json_is_false(v) || (sf_json_is_num(v) && sf_json_num(v) == 0) ||
+           (json_is_string(v) && json_string_length(v) == 0) ||
+           (json_is_array(v) && json_array_size(v) == 0) ||
+           (json_is_object(v) && json_object_size(v) == 0);
+}
+
+/** A key that is not known changes the network in a way that we cannot follow, unless it is off. */
+static sf_status check_keys(const json_t *obj, const char *const *known, const char *what,
+                            const char *where)
+{
+    const char *key;
+    json_t *v;
+    json_object_foreach((json_t *)(uintptr_t)obj, key, v)
+    {
+        bool ok = is_off(v);
+        for (int i = 0; known[i]; i++) ok = ok || strcmp(key, known[i]) == 0;
+        SF_CHECK(ok, SF_EUNSUPPORTED,
+                 "%s: %s has the key \"%s\", which is not supported: remove it, or check its "
+                 "spelling",
+                 where, what, key);
+    }
+    return SF_OK;
+}
+
+/** Dropout may be named, but not act. */
+static sf_status check_dropout(const json_t *kwargs, const char *where)
+{
+    const json_t *op = json_object_get(kwargs, "dropout_op");
+    const json_t *p = json_object_get(json_object_get(kwargs, "dropout_op_kwargs"), "p");
+    const bool off = !op || json_is_null(op) || (sf_json_is_num(p) && sf_json_num(p) == 0);
+    SF_CHECK(off, SF_EUNSUPPORTED,
+             "%s: dropout is not supported: set \"dropout_op\" to null, as nnU-Net's own plans do",
              where);
-    SF_CHECK(json_is_true(affine), SF_EUNSUPPORTED,
+    return SF_OK;
+}
+
+static sf_status read_norm(sf_arch *a, const json_t *kwargs, double eps, const char *where)
+{
+    static const char *const known[] = { "eps", "affine", NULL };
+    const json_t *norm = json_object_get(kwargs, "norm_op_kwargs");
+    SF_TRY(check_class(kwargs, "norm_op", "InstanceNorm", a->dim, where));
+    SF_TRY(check_keys(norm, known, "norm_op_kwargs", where));
+    SF_CHECK(json_is_true(json_object_get(norm, "affine")), SF_EUNSUPPORTED,
              "%s: norm_op_kwargs: only \"affine\": true is supported", where);
-    SF_TRY(sf_json_get_num(&a->eps, norm, "eps", where));
-    a->slope = given ? sf_json_num(given) : slope;
-    SF_CHECK(a->eps > 0 && a->slope >= 0 && a->slope <= 1, SF_EDATA,
-             "%s: eps must be > 0 and the slope in [0, 1]", where);
+    a->eps = eps;
+    if (json_object_get(norm, "eps")) SF_TRY(sf_json_get_num(&a->eps, norm, "eps", where));
+    SF_CHECK(a->eps > 0 && a->eps < 1, SF_EDATA, "%s: norm_op_kwargs: eps must lie in (0, 1)",
+             where);
+    return SF_OK;
+}
+
+static sf_status read_activation(sf_arch *a, const json_t *kwargs, double slope, const char *where)
+{
+    static const char *const known[] = { "inplace", "negative_slope", NULL };
+    const json_t *act = json_object_get(kwargs, "nonlin_kwargs");
+    SF_TRY(check_class(kwargs, "nonlin", "LeakyReLU", 0, where));
+    SF_TRY(check_keys(act, known, "nonlin_kwargs", where));
+    a->slope = slope;
+    if (json_object_get(act, "negative_slope"))
+        SF_TRY(sf_json_get_num(&a->slope, act, "negative_slope", where));
+    SF_CHECK(a->slope >= 0 && a->slope <= 1, SF_EDATA,
+             "%s: nonlin_kwargs: negative_slope must lie in [0, 1]", where);
+    return SF_OK;
+}
+
+static sf_status read_units(sf_arch *a, const json_t *kwargs, const sf_recipe_train *r,
+                            const char *where)
+{
+    SF_TRY(check_class(kwargs, "conv_op", "Conv", a->dim, where));
+    SF_TRY(check_dropout(kwargs, where));
+    SF_TRY(read_norm(a, kwargs, r->norm_eps, where));
+    SF_TRY(read_activation(a, kwargs, r->leaky_slope, where));
     return sf_json_get_bool(&a->conv_bias, kwargs, "conv_bias", where);
 }
 
-static sf_status read_architecture(sf_arch *a, const json_t *arch, double slope, const char *where)
+static sf_status read_stages(sf_arch *a, const json_t *kwargs, const char *where)
 {
+    int64_t n = 0;
+    SF_TRY(sf_json_get_int(&n, kwargs, "n_stages", where));
+    SF_CHECK(n >= 2 && n <= SF_MAX_STAGES, SF_EDATA,
+             "%s: n_stages is %lld; 2 to %d are possible (a U-Net needs one pooling: enlarge the "
+             "patch)",
+             where, (long long)n, (int)SF_MAX_STAGES);
+    a->n_stages = (int)n;
+    SF_TRY(read_features(a, kwargs, where));
+    SF_TRY(read_triples(a->kernel, a->n_stages, a->dim, kwargs, "kernel_sizes", 3, where));
+    SF_TRY(read_triples(a->stride, a->n_stages, a->dim, kwargs, "strides", 2, where));
+    for (int i = 0; i < 3; i++)
+        SF_CHECK(a->stride[0][i] == 1, SF_EUNSUPPORTED,
+                 "%s: \"strides\": the first stage must not be strided (entry 0 all 1)", where);
+    return SF_OK;
+}
+
+static sf_status read_architecture(sf_arch *a, const json_t *arch, const sf_recipe_train *r,
+                                   const char *where)
+{
+    const char *known[] = { "n_stages",
+                            "features_per_stage",
+                            "conv_op",
+                            "kernel_sizes",
+                            "strides",
+                            "n_conv_per_stage_decoder",
+                            "conv_bias",
+                            "norm_op",
+                            "norm_op_kwargs",
+                            "dropout_op",
+                            "dropout_op_kwargs",
+                            "nonlin",
+                            "nonlin_kwargs",
+                            NULL,
+                            NULL };
     const char *full = NULL;
     json_t *kwargs = NULL;
-    int64_t n = 0;
     SF_TRY(sf_json_get_str(&full, arch, "network_class_name", where));
     SF_TRY(sf_json_get(&kwargs, arch, "arch_kwargs", where));
     const char *name = class_name(full);
@@ -104,28 +200,14 @@ static sf_status read_architecture(sf_arch *a, const json_t *arch, double slope,
              "%s: network \"%s\"; PlainConvUNet and ResidualEncoderUNet are supported", where,
              full);
     a->net = plain ? SF_NET_PLAIN : SF_NET_RESENC;
-    SF_TRY(sf_json_get_int(&n, kwargs, "n_stages", where));
-    SF_CHECK(n >= 1 && n <= SF_MAX_STAGES, SF_EDATA, "%s: n_stages is %lld; 1 to %d are possible",
-             where, (long long)n, (int)SF_MAX_STAGES);
-    a->n_stages = (int)n;
-    SF_TRY(read_features(a, kwargs, where));
-    SF_TRY(read_triples(a->kernel, a->n_stages, a->dim, kwargs, "kernel_sizes", MAX_KERNEL, where));
-    SF_TRY(read_triples(a->stride, a->n_stages, a->dim, kwargs, "strides", MAX_STRIDE, where));
-    SF_TRY(read_counts(a->blocks, a->n_stages, kwargs,
-                       plain ? "n_conv_per_stage" : "n_blocks_per_stage", MAX_CONVS, where));
+    const char *blocks = plain ? "n_conv_per_stage" : "n_blocks_per_stage";
+    known[sizeof known / sizeof *known - 2] = blocks;
+    SF_TRY(check_keys(kwargs, known, "arch_kwargs", where));
+    SF_TRY(read_stages(a, kwargs, where));
+    SF_TRY(read_counts(a->blocks, a->n_stages, kwargs, blocks, MAX_CONVS, where));
     SF_TRY(read_counts(a->decoder_convs, a->n_stages - 1, kwargs, "n_conv_per_stage_decoder",
                        MAX_CONVS, where));
-    return read_blocks_of(a, kwargs, slope, where);
-}
-
-/** Odd kernels only: "same" padding is (k-1)/2. */
-static sf_status check_kernels(const sf_arch *a, const char *where)
-{
-    for (int s = 0; s < a->n_stages; s++)
-        for (int i = 0; i < 3; i++)
-            SF_CHECK(a->kernel[s][i] % 2 == 1, SF_EUNSUPPORTED, "%s: kernel size %d is even", where,
-                     a->kernel[s][i]);
-    return SF_OK;
+    return read_units(a, kwargs, r, where);
 }
 
 /** The flat keys as an `architecture` object; what they do not say was fixed at the time. */
@@ -161,7 +243,8 @@ static sf_status convert_old(json_t **out, const json_t *cfg, int dim, const cha
     return SF_OK;
 }
 
-sf_status sf_arch_read(sf_arch *a, const json_t *cfg, int dim, double slope, const char *where)
+sf_status sf_arch_read(sf_arch *a, const json_t *cfg, int dim, const sf_recipe_train *r,
+                       const char *where)
 {
     json_t *arch = json_object_get(cfg, "architecture"), *old = NULL;
     memset(a, 0, sizeof *a);
@@ -174,8 +257,7 @@ sf_status sf_arch_read(sf_arch *a, const json_t *cfg, int dim, double slope, con
         SF_TRY(convert_old(&old, cfg, dim, where));
         arch = old;
     }
-    sf_status st = read_architecture(a, arch, slope, where);
-    if (st == SF_OK) st = check_kernels(a, where);
+    const sf_status st = read_architecture(a, arch, r, where);
     json_decref(old);
     return st;
 }

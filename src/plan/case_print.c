@@ -109,7 +109,7 @@ sf_status sf_case_print_make(sf_case_print **out, const sf_dataset *d, const sf_
     SF_CHECK(case_index >= 0 && case_index < d->n_train, SF_EINTERNAL, "case %d of %d", case_index,
              d->n_train);
     const sf_case *c = &d->train[case_index];
-    SF_GOTO(done, st, sf_image_read(&img, (const char *const *)c->images, c->n_images));
+    SF_GOTO(done, st, sf_case_read(&img, c));
     SF_GOTO(done, st, sf_label_image_read(&lab, c->label));
     SF_GOTO(done, st, check_case(c, d, img, lab));
     SF_GOTO(done, st, create(&p, d->n_channels));

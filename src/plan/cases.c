@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum { SUFFIX = 5, MAX_ID = 200 }; /* "_0000" */
 
@@ -109,6 +110,14 @@ static sf_status add_file(sf_case **cases, int *count, const char *dir, const ch
     return add_image(&(*cases)[i], path);
 }
 
+/** Spacing files of TIFFs and voxel files of headers lie beside the images they belong to. */
+static bool belongs(const char *name, const char *ending)
+{
+    if (strncasecmp(ending, ".tif", 4) == 0) return ends_with(name, ".json");
+    return (strcasecmp(ending, ".mhd") == 0 || strcasecmp(ending, ".nhdr") == 0) &&
+           (ends_with(name, "raw") || ends_with(name, ".raw.gz"));
+}
+
 static sf_status collect(sf_case **cases, int *count, const char *dir, const char *ending)
 {
     char **names = NULL;
@@ -124,7 +133,7 @@ static sf_status collect(sf_case **cases, int *count, const char *dir, const cha
         }
         const size_t length = case_length(names[i], ending);
         if (length == 0) {
-            if (foreign++ == 0) first = names[i];
+            if (!belongs(names[i], ending) && foreign++ == 0) first = names[i];
             continue;
         }
         SF_GOTO(done, st, add_file(cases, count, dir, names[i], length));
@@ -170,7 +179,7 @@ sf_status sf_cases_check_channels(const sf_case *cases, int count, int n_channel
             c->n_images == 1, SF_EDATA,
             "case %s has %d channel files, but dataset.json names %d channels (first file: %s)",
             c->id, c->n_images, n_channels, c->n_images ? c->images[0] : "none");
-        SF_TRY(sf_image_probe(&geo, &inside, c->images[0]));
+        SF_TRY(sf_case_probe(&geo, &inside, c));
         SF_CHECK(inside == n_channels, SF_EDATA,
                  "case %s: its only file %s holds %d channels, but dataset.json names %d; is a "
                  "channel file missing?",
@@ -179,18 +188,26 @@ sf_status sf_cases_check_channels(const sf_case *cases, int count, int n_channel
     return SF_OK;
 }
 
-sf_status sf_cases_find(sf_case **out, int *count, const char *dir, const char *file_ending,
-                        int n_channels)
+/** A folder without a fitting file: DICOM deserves its own advice. */
+static sf_status nothing_found(const char *dir, const char *ending)
+{
+    SF_CHECK(!sf_image_is_dicom(dir), SF_EUNSUPPORTED, "%s: %s", dir, sf_image_dicom_advice());
+    return SF_FAIL(SF_EDATA, "%s: no file named CASE_dddd%s", dir, ending);
+}
+
+static sf_status find(sf_case **out, int *count, const char *dir, const char *ending,
+                      int n_channels, sf_image_reader reader)
 {
     sf_case *cases = NULL;
     int n = 0;
     sf_status st = SF_OK;
     SF_CHECK(sf_path_is_dir(dir), SF_EDATA, "%s: no such folder of images", dir);
-    SF_GOTO(fail, st, collect(&cases, &n, dir, file_ending));
-    SF_CHECK_GOTO(fail, st, n > 0, SF_EDATA, "%s: no file named CASE_dddd%s", dir, file_ending);
+    SF_GOTO(fail, st, collect(&cases, &n, dir, ending));
+    if (n == 0) SF_GOTO(fail, st, nothing_found(dir, ending));
     qsort(cases, (size_t)n, sizeof *cases, by_id);
     SF_GOTO(fail, st, merge_equal(cases, &n));
-    for (int i = 0; i < n; i++) SF_GOTO(fail, st, check_numbers(&cases[i], file_ending));
+    for (int i = 0; i < n; i++) cases[i].reader = reader;
+    for (int i = 0; i < n; i++) SF_GOTO(fail, st, check_numbers(&cases[i], ending));
     SF_GOTO(fail, st, sf_cases_check_channels(cases, n, n_channels));
     *out = cases;
     *count = n;
@@ -198,6 +215,31 @@ sf_status sf_cases_find(sf_case **out, int *count, const char *dir, const char *
 fail:
     sf_cases_free(&cases, n);
     return st;
+}
+
+sf_status sf_cases_find(sf_case **out, int *count, const char *dir, const char *file_ending,
+                        int n_channels)
+{
+    SF_TRY(find(out, count, dir, file_ending, n_channels, SF_READER_AUTO));
+    return SF_OK;
+}
+
+sf_status sf_dataset_find_cases(sf_case **out, int *count, const sf_dataset *d, const char *dir)
+{
+    SF_TRY(find(out, count, dir, d->file_ending, d->n_channels, d->reader));
+    return SF_OK;
+}
+
+sf_status sf_case_read(sf_image **out, const sf_case *c)
+{
+    SF_TRY(sf_image_read_as(out, (const char *const *)c->images, c->n_images, c->reader));
+    return SF_OK;
+}
+
+sf_status sf_case_probe(sf_geometry *geo, int *channels, const sf_case *c)
+{
+    SF_TRY(sf_image_probe_as(geo, channels, c->images[0], c->reader));
+    return SF_OK;
 }
 
 static void warn_extra_labels(const sf_case *cases, int count, const char *dir, const char *ending)
@@ -301,7 +343,7 @@ static sf_status add_listed(sf_case *c, const json_t *entry, const char *dir, co
     return sf_mem_strdup(&c->label, path);
 }
 
-sf_status sf_cases_from_list(sf_case **out, int *count, const json_t *list, const char *dir,
+sf_status sf_cases_from_list(sf_case **out, int *count, const json_t *list, const sf_dataset *d,
                              const char *where)
 {
     sf_case *cases = NULL;
@@ -314,7 +356,8 @@ sf_status sf_cases_from_list(sf_case **out, int *count, const json_t *list, cons
     {
         SF_GOTO(fail, st, check_id(id, where));
         SF_GOTO(fail, st, add_case(&cases, &n, id, strlen(id)));
-        SF_GOTO(fail, st, add_listed(&cases[n - 1], entry, dir, where));
+        cases[n - 1].reader = d->reader;
+        SF_GOTO(fail, st, add_listed(&cases[n - 1], entry, d->dir, where));
     }
     *out = cases;
     *count = n;

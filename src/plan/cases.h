@@ -6,7 +6,7 @@
 
 /** The `dataset` key of dataset.json: explicit files. $VAR and ${VAR} are expanded, relative paths
  *  start at the dataset folder, order = JSON order. SF_EDATA lists missing files. */
-sf_status sf_cases_from_list(sf_case **out, int *count, const json_t *list, const char *dir,
+sf_status sf_cases_from_list(sf_case **out, int *count, const json_t *list, const sf_dataset *d,
                              const char *where);
 /** Set each case's label to labels_dir/ID+ending where it exists. required: a missing one is
  *  SF_EDATA; labels without a case are a warning. */

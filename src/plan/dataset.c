@@ -17,7 +17,40 @@ static sf_status read_ending(sf_dataset *d, const char *where)
     SF_CHECK(ending[0] == '.' && strlen(ending) > 1 && strlen(ending) < 32 && !strchr(ending, '/'),
              SF_EDATA, "%s: \"file_ending\" is \"%s\"; it must begin with a dot, as in \".nii.gz\"",
              where, ending);
+    SF_TRY(sf_image_check_ending(ending, where));
     return sf_mem_strdup(&d->file_ending, ending);
+}
+
+/** nnU-Net's reader classes that read what we read (planning.md 1.6); others are refused by name,
+ *  since they would turn or order the voxels in a way of their own. */
+static sf_status read_reader(sf_dataset *d, const char *where)
+{
+    static const struct {
+        const char *name;
+        sf_image_reader reader;
+        const char *endings; /* each followed by a blank */
+    } known[] = {
+        { "NaturalImage2DIO", SF_READER_PLANE, ".png .tif .tiff " },
+        { "SimpleITKIO", SF_READER_AUTO, ".nii.gz .nii .nrrd .nhdr .mha .mhd .hdr .img " },
+        { "Tiff3DIO", SF_READER_VOLUME, ".tif .tiff " },
+        { "NibabelIO", SF_READER_AUTO, ".nii.gz .nii .hdr .img " },
+    };
+    const json_t *v = json_object_get(d->json, "overwrite_image_reader_writer");
+    const char *name = json_is_string(v) ? json_string_value(v) : "None";
+    char ending[40];
+    size_t k = 0;
+    if (strcmp(name, "None") == 0) return SF_OK;
+    while (k < sizeof known / sizeof *known && strcmp(known[k].name, name) != 0) k++;
+    SF_CHECK(k < sizeof known / sizeof *known, SF_EUNSUPPORTED,
+             "%s: \"overwrite_image_reader_writer\" is \"%.80s\", which we have no equivalent of; "
+             "leave it out, or use NaturalImage2DIO, SimpleITKIO, Tiff3DIO or NibabelIO",
+             where, name);
+    snprintf(ending, sizeof ending, "%s ", d->file_ending);
+    SF_CHECK(strcasestr(known[k].endings, ending), SF_EDATA,
+             "%s: \"overwrite_image_reader_writer\" is %s, which does not read files ending in %s",
+             where, name, d->file_ending);
+    d->reader = known[k].reader;
+    return SF_OK;
 }
 
 /** Channel names by number; JSON order does not matter (a warning when it differs). */
@@ -65,7 +98,7 @@ static sf_status check_keys(const json_t *json, const char *where)
         strcat(missing, needed[i]);
     }
     SF_CHECK(!missing[0], SF_EDATA,
-             "%s: missing keys: %s (a dataset in the Decathlon's form must be converted first)",
+             "%s: missing keys: %s (a dataset of the Decathlon or of nnU-Net v1: segfleet convert)",
              where, missing);
     return SF_OK;
 }
@@ -80,6 +113,7 @@ static sf_status read_json(sf_dataset *d, const char *where)
         SF_CHECK(d->num_training > 0, SF_EDATA, "%s: \"numTraining\" must be at least 1", where);
     }
     SF_TRY(read_ending(d, where));
+    SF_TRY(read_reader(d, where));
     SF_TRY(read_channels(d, where));
     return sf_labels_parse(&d->labels, d->json, where);
 }
@@ -89,14 +123,14 @@ static sf_status read_training_cases(sf_dataset *d, const char *where)
     char images[SF_PATH_MAX], labels[SF_PATH_MAX];
     const json_t *list = json_object_get(d->json, "dataset");
     if (list) {
-        SF_TRY(sf_cases_from_list(&d->train, &d->n_train, list, d->dir, where));
+        SF_TRY(sf_cases_from_list(&d->train, &d->n_train, list, d, where));
         SF_TRY(sf_cases_check_channels(d->train, d->n_train, d->n_channels));
     } else {
         SF_TRY(sf_path_join(images, d->dir, "imagesTr", NULL));
         SF_TRY(sf_path_join(labels, d->dir, "labelsTr", NULL));
         SF_CHECK(sf_path_is_dir(images) && sf_path_is_dir(labels), SF_EDATA,
                  "%s: needs the folders imagesTr and labelsTr (or a \"dataset\" list)", d->dir);
-        SF_TRY(sf_cases_find(&d->train, &d->n_train, images, d->file_ending, d->n_channels));
+        SF_TRY(sf_dataset_find_cases(&d->train, &d->n_train, d, images));
         SF_TRY(sf_cases_find_labels(d->train, d->n_train, labels, d->file_ending, true));
     }
     SF_CHECK(d->n_train == d->num_training, SF_EDATA,
@@ -120,7 +154,7 @@ static void read_test_cases(sf_dataset *d)
     if (sf_path_list(&names, &n, images) != SF_OK) return;
     sf_path_free_list(&names, n);
     if (n == 0) return;
-    if (sf_cases_find(&d->test, &d->n_test, images, d->file_ending, d->n_channels) != SF_OK ||
+    if (sf_dataset_find_cases(&d->test, &d->n_test, d, images) != SF_OK ||
         sf_cases_find_labels(d->test, d->n_test, labels, d->file_ending, false) != SF_OK) {
         sf_log(SF_LOG_WARN, "dataset", "test cases left out: %s", sf_error_text());
         sf_error_clear();
@@ -153,7 +187,7 @@ static sf_status load(sf_dataset *d, const char *dir)
     SF_TRY(check_keys(d->json, path));
     SF_TRY(read_json(d, path));
     SF_TRY(read_training_cases(d, path));
-    SF_TRY(sf_image_probe(&geo, &channels, d->train[0].images[0]));
+    SF_TRY(sf_case_probe(&geo, &channels, &d->train[0]));
     read_test_cases(d);
     return SF_OK;
 }

@@ -32,15 +32,17 @@ typedef struct {
     char **images; /* channel order */
     int n_images;
     char *label; /* NULL for test cases without a label */
+    sf_image_reader reader;
 } sf_case;
 
 typedef struct {
     char *dir, *name; /* absolute folder; its last component, "Dataset004_Hippocampus" */
     json_t *json;     /* the whole dataset.json, key order kept */
     int n_channels;
-    char **channel_names; /* sorted by their number */
-    char *file_ending;    /* with the leading dot */
-    int64_t num_training; /* 0 when the file does not say (only sf_dataset_from_json) */
+    char **channel_names;   /* sorted by their number */
+    char *file_ending;      /* with the leading dot */
+    sf_image_reader reader; /* by `overwrite_image_reader_writer`; of all cases below */
+    int64_t num_training;   /* 0 when the file does not say (only sf_dataset_from_json) */
     sf_labels labels;
     sf_case *train; /* sorted by id, byte order (or JSON order with a `dataset` key) */
     int n_train;
@@ -58,6 +60,11 @@ sf_status sf_dataset_load(sf_dataset **out, const char *dir);
 sf_status sf_dataset_from_json(sf_dataset **out, const char *json_path);
 void sf_dataset_destroy(sf_dataset **d);
 
+/** Read the channel files of a case as image (image.h: sf_image_read_as), or the first one's
+ *  header. */
+sf_status sf_case_read(sf_image **out, const sf_case *c);
+sf_status sf_case_probe(sf_geometry *geo, int *channels, const sf_case *c);
+
 /** Cases in a folder of images (predict -i): groups CASE_dddd.ending, sorted by id, without labels.
  *  Files of other names are left alone; one warning names the first and their number.
  *  SF_EDATA: no case, a missing channel. Free with sf_cases_free. */
@@ -65,11 +72,20 @@ sf_status sf_cases_find(sf_case **out, int *count, const char *dir, const char *
                         int n_channels);
 void sf_cases_free(sf_case **cases, int count);
 
+/** The same with the file ending, channels and reader of a dataset. */
+sf_status sf_dataset_find_cases(sf_case **out, int *count, const sf_dataset *d, const char *dir);
+
 /** Checks 9..14 of one case: labels declared, voxels finite, shapes, spacings, channels; a
  * different origin or direction is only logged.
  *  @param[out] problem  all texts, one per line (caller frees with sf_mem_free), NULL when fine
- *  @return SF_EDATA when anything fails. Thread-safe. */
-sf_status sf_dataset_verify_case(const sf_dataset *d, const sf_case *c, char **problem);
+ *  @param[in,out] seen  NULL, or n_labels counters: those of the labels that occur go up by one
+ *  @return SF_EDATA when anything fails. Thread-safe on different `seen`. */
+sf_status sf_dataset_verify_case(const sf_dataset *d, const sf_case *c, char **problem,
+                                 int64_t *seen);
+
+/** Labels that occur nowhere, by the counters of all training cases: one line each in *text (NULL =
+ *  none; caller frees). SF_EDATA when no case has any foreground; *text is then set too. */
+sf_status sf_dataset_verify_labels(char **text, const sf_dataset *d, const int64_t *seen);
 
 /** Anatomical orientations of the training images, by their affines ("RAS 100, LPS 9"): they are
  *  used as stored, so a mixture is worth a warning, which is logged. Reads one header per case.

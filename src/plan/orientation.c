@@ -38,7 +38,7 @@ static sf_status count_codes(orientation *codes, int *n, const sf_dataset *d)
         sf_geometry g;
         char code[4];
         int channels = 0, k = 0;
-        SF_TRY(sf_image_probe(&g, &channels, d->train[c].images[0]));
+        SF_TRY(sf_case_probe(&g, &channels, &d->train[c]));
         orientation_code(code, &g);
         while (k < *n && strcmp(codes[k].code, code) != 0) k++;
         if (k == MAX_CODES) continue; /* a sheared affine can give more */

@@ -19,6 +19,60 @@ static sf_status read_blocks(sf_plan_settings *s, const char *where)
     return SF_OK;
 }
 
+/** A misspelt key must not pass for a default. */
+static sf_status check_preset_keys(const json_t *preset, const char *where)
+{
+    static const char *const known[] = { "name",
+                                         "planner",
+                                         "plans_name",
+                                         "network",
+                                         "memory_gb_ref",
+                                         "memory_gb",
+                                         "ref_3d",
+                                         "ref_2d",
+                                         "batch_cap",
+                                         "resampling",
+                                         "description",
+                                         "shared_identifier",
+                                         "blocks_per_stage",
+                                         "reduce_at_ref_batch",
+                                         "convs_per_stage_decoder" };
+    const char *key;
+    json_t *v;
+    json_object_foreach((json_t *)(uintptr_t)preset, key, v)
+    {
+        bool ok = false;
+        for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+            ok = ok || strcmp(key, known[i]) == 0;
+        SF_CHECK(ok, SF_EDATA, "%s: unknown key \"%s\"; remove it or check its spelling", where,
+                 key);
+    }
+    return SF_OK;
+}
+
+/** "resampling": a function of nnU-Net v2, and its keywords on the separate axis; absent: the
+ *  default function with the recipe's orders. */
+static sf_status read_resampling(sf_plan_settings *s, const char *where)
+{
+    const json_t *given = json_object_get(s->preset, "resampling");
+    const json_t *force = json_object_get(given, "force_separate_z");
+    const char *fn = NULL;
+    if (!given) return SF_OK;
+    SF_TRY(sf_json_get_str(&fn, given, "function", where));
+    SF_TRY(sf_resample_fn_from_name(&s->resampling.fn, fn, where));
+    s->resampling.force_separate_z = json_is_boolean(force) ? json_is_true(force) : -1;
+    if (!json_object_get(given, "separate_z_anisotropy_threshold")) return SF_OK;
+    return sf_json_get_num(&s->resampling.threshold, given, "separate_z_anisotropy_threshold",
+                           where);
+}
+
+/** Whose data identifiers 2d and 3d_fullres take; null: their own. */
+static sf_status read_shared(sf_plan_settings *s, const char *where)
+{
+    if (json_is_null(json_object_get(s->preset, "shared_identifier"))) return SF_OK;
+    return sf_json_get_str(&s->shared, s->preset, "shared_identifier", where);
+}
+
 static sf_status read_preset(sf_plan_settings *s, const char *name)
 {
     char where[256];
@@ -26,9 +80,11 @@ static sf_status read_preset(sf_plan_settings *s, const char *name)
     int64_t convs = 0;
     snprintf(where, sizeof where, "preset %.200s", name);
     SF_TRY(sf_preset_load(&s->preset, name));
+    SF_TRY(check_preset_keys(s->preset, where));
     SF_TRY(sf_json_get_str(&s->planner, s->preset, "planner", where));
     SF_TRY(sf_json_get_str(&s->plans_name, s->preset, "plans_name", where));
-    SF_TRY(sf_json_get_str(&s->shared, s->preset, "shared_identifier", where));
+    SF_TRY(read_shared(s, where));
+    SF_TRY(read_resampling(s, where));
     SF_TRY(sf_json_get_str(&net, s->preset, "network", where));
     SF_TRY(sf_json_get_num(&s->rule.memory_gb_ref, s->preset, "memory_gb_ref", where));
     SF_TRY(sf_json_get_num(&s->memory_gb, s->preset, "memory_gb", where));
@@ -62,6 +118,7 @@ sf_status sf_plan_settings_make(sf_plan_settings *s, const sf_recipe *r,
     *s = (sf_plan_settings){ .rule = r->plan, .net = SF_NET_PLAIN };
     s->slope = r->train.leaky_slope;
     s->eps = r->train.norm_eps;
+    s->resampling.force_separate_z = -1;
     s->memory_gb = r->plan.memory_gb;
     s->planner = "ExperimentPlanner";
     s->plans_name = "nnUNetPlans";
@@ -114,6 +171,14 @@ static sf_status make_drafts(planning *p, double n_cases, int classes)
     return SF_OK;
 }
 
+static sf_status check_target(const double *spacing)
+{
+    for (int i = 0; spacing && i < 3; i++)
+        SF_CHECK(spacing[i] > 1e-9 && spacing[i] < 1e9, SF_EINVAL,
+                 "target spacing %g of axis %d: millimetres, more than 0", spacing[i], i);
+    return SF_OK;
+}
+
 static sf_status run(json_t **plans, planning *p, const sf_fingerprint *f, const sf_dataset *d,
                      const sf_recipe *r, const sf_planner_options *o)
 {
@@ -122,6 +187,7 @@ static sf_status run(json_t **plans, planning *p, const sf_fingerprint *f, const
     SF_CHECK(f->n_channels == d->n_channels, SF_EDATA,
              "the fingerprint has %d channels, dataset.json %d; they are of different datasets",
              f->n_channels, d->n_channels);
+    SF_TRY(check_target(overwrite));
     SF_TRY(sf_plan_settings_make(&p->settings, r, o));
     SF_TRY(sf_plan_grid_make(&p->grid, &p->settings, f, overwrite, p->explain));
     SF_TRY(make_drafts(p, n_cases, d->labels.n_entries));

@@ -10,6 +10,7 @@ typedef struct {
     int blocks[SF_MAX_STAGES]; /* per encoder stage */
     int decoder_convs;
     double slope, eps, memory_gb;
+    sf_resampling resampling;         /* fn, force_separate_z and threshold count */
     const char *planner, *plans_name; /* borrowed from preset or options */
     const char *shared;               /* plans name of the shared data identifiers, or NULL */
     json_t *preset;                   /* owned; NULL without one */

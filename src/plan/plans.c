@@ -2,6 +2,8 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "plan/arch.h"
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -138,26 +140,118 @@ static sf_status read_order(int *out, const json_t *obj, const char *key, const 
     return SF_OK;
 }
 
-static sf_status read_resampling(sf_resampling *r, const json_t *cfg, const char *what,
-                                 const char *where)
+/** The resampling functions of nnU-Net v2, and what their keywords may be. */
+static const struct {
+    const char *name;
+    const char *keys[8]; /* honoured, or without effect on the result */
+} resamplers[] = {
+    [SF_RESAMPLE_SPLINE] = { "resample_data_or_seg_to_shape",
+                             { "is_seg", "order", "order_z", "force_separate_z",
+                               "separate_z_anisotropy_threshold" } },
+    [SF_RESAMPLE_TORCH] = { "resample_torch_fornnunet",
+                            { "is_seg", "force_separate_z", "separate_z_anisotropy_threshold",
+                              "num_threads", "device", "mode", "aniso_axis_mode" } },
+    [SF_RESAMPLE_NONE] = { "no_resampling_hack", { "is_seg" } },
+};
+enum { N_RESAMPLERS = sizeof resamplers / sizeof *resamplers };
+
+static sf_status check_keywords(sf_resample_fn fn, const json_t *kw, const char *where)
 {
-    char key[64];
-    const char *fn = NULL;
-    json_t *kw = NULL;
-    snprintf(key, sizeof key, "resampling_fn_%s", what);
-    SF_TRY(sf_json_get_str(&fn, cfg, key, where));
-    SF_CHECK(strcmp(fn, "resample_data_or_seg_to_shape") == 0, SF_EUNSUPPORTED,
-             "%s: \"%s\" is \"%s\"; only resample_data_or_seg_to_shape is supported", where, key,
-             fn);
-    snprintf(key, sizeof key, "resampling_fn_%s_kwargs", what);
-    SF_TRY(sf_json_get(&kw, cfg, key, where));
-    SF_TRY(sf_json_get_bool(&r->is_seg, kw, "is_seg", where));
-    SF_TRY(read_order(&r->order, kw, "order", where));
-    SF_TRY(read_order(&r->order_z, kw, "order_z", where));
+    const char *key;
+    json_t *v;
+    json_object_foreach((json_t *)(uintptr_t)kw, key, v)
+    {
+        bool ok = json_is_null(v) || json_is_false(v);
+        for (int i = 0; resamplers[fn].keys[i]; i++)
+            ok = ok || strcmp(resamplers[fn].keys[i], key) == 0;
+        SF_CHECK(ok, SF_EUNSUPPORTED,
+                 "%s: the keyword \"%s\" of %s is not supported: remove it, or check its spelling",
+                 where, key, resamplers[fn].name);
+    }
+    return SF_OK;
+}
+
+const char *sf_resample_fn_name(sf_resample_fn fn) { return resamplers[fn].name; }
+
+sf_status sf_resample_fn_from_name(sf_resample_fn *fn, const char *name, const char *where)
+{
+    for (int i = 0; i < N_RESAMPLERS; i++) {
+        if (strcmp(name, resamplers[i].name) != 0) continue;
+        *fn = (sf_resample_fn)i;
+        return SF_OK;
+    }
+    return SF_FAIL(SF_EUNSUPPORTED, "%s: resampling function \"%s\"; %s, %s and %s are supported",
+                   where, name, resamplers[0].name, resamplers[1].name, resamplers[2].name);
+}
+
+/** Torch's modes: what nnU-Net's planners rely on, their defaults. */
+static sf_status check_mode(const json_t *kw, const char *key, const char *want, const char *where)
+{
+    const json_t *v = json_object_get(kw, key);
+    const char *text = json_string_value(v);
+    SF_CHECK(!v || (text && strcmp(text, want) == 0), SF_EUNSUPPORTED,
+             "%s: \"%s\": only \"%s\" is supported", where, key, want);
+    return SF_OK;
+}
+
+static sf_status read_orders(sf_resampling *r, const json_t *kw, const char *where)
+{
+    r->order = 1; /* torch: linear; nearest along the separate axis */
+    if (r->fn == SF_RESAMPLE_SPLINE) {
+        SF_TRY(read_order(&r->order, kw, "order", where));
+        return read_order(&r->order_z, kw, "order_z", where);
+    }
+    SF_TRY(check_mode(kw, "mode", "linear", where));
+    return check_mode(kw, "aniso_axis_mode", "nearest-exact", where);
+}
+
+static sf_status read_separation(sf_resampling *r, const json_t *kw, const char *where)
+{
     const json_t *force = json_object_get(kw, "force_separate_z");
     SF_CHECK(!force || json_is_null(force) || json_is_boolean(force), SF_EDATA,
              "%s: \"force_separate_z\" must be null, true or false", where);
     r->force_separate_z = json_is_boolean(force) ? json_is_true(force) : -1;
+    if (!json_object_get(kw, "separate_z_anisotropy_threshold")) return SF_OK;
+    SF_TRY(sf_json_get_num(&r->threshold, kw, "separate_z_anisotropy_threshold", where));
+    SF_CHECK(r->threshold >= 1, SF_EDATA,
+             "%s: \"separate_z_anisotropy_threshold\" must be a ratio of at least 1", where);
+    return SF_OK;
+}
+
+static sf_status read_resampling(sf_resampling *r, const json_t *cfg, const char *what, bool is_seg,
+                                 const char *where)
+{
+    char key[64], place[SF_PATH_MAX];
+    const char *fn = NULL;
+    json_t *kw = NULL;
+    snprintf(key, sizeof key, "resampling_fn_%s", what);
+    SF_TRY(sf_json_get_str(&fn, cfg, key, where));
+    SF_TRY(sf_resample_fn_from_name(&r->fn, fn, where));
+    snprintf(key, sizeof key, "resampling_fn_%s_kwargs", what);
+    SF_TRY(sf_json_get(&kw, cfg, key, where));
+    SF_TRY(sf_path_format(place, "%s, \"%s\"", where, key));
+    SF_TRY(check_keywords(r->fn, kw, place));
+    r->is_seg = is_seg;
+    r->force_separate_z = -1;
+    if (r->fn == SF_RESAMPLE_NONE) return SF_OK;
+    SF_TRY(sf_json_get_bool(&r->is_seg, kw, "is_seg", place));
+    SF_CHECK(r->is_seg == is_seg, SF_EUNSUPPORTED, "%s: \"is_seg\" must be %s here", place,
+             is_seg ? "true" : "false");
+    SF_TRY(read_orders(r, kw, place));
+    return read_separation(r, kw, place);
+}
+
+static sf_status read_resamplings(sf_config *c, const json_t *cfg, const char *where)
+{
+    SF_TRY(read_resampling(&c->data, cfg, "data", false, where));
+    SF_TRY(read_resampling(&c->seg, cfg, "seg", true, where));
+    SF_TRY(read_resampling(&c->prob, cfg, "probabilities", false, where));
+    const bool none = c->data.fn == SF_RESAMPLE_NONE;
+    SF_CHECK((c->seg.fn == SF_RESAMPLE_NONE) == none && (c->prob.fn == SF_RESAMPLE_NONE) == none,
+             SF_EUNSUPPORTED,
+             "%s: no_resampling_hack must stand for data, seg and probabilities, or for none of "
+             "them",
+             where);
     return SF_OK;
 }
 
@@ -215,9 +309,12 @@ static sf_status check_divisible(const sf_config *c, const char *where)
     return SF_OK;
 }
 
+/** A name, or nnU-Net's list of names: of one, since one file of labels is handed over. */
 static sf_status copy_stage(char **out, const json_t *cfg, const char *key, const char *where)
 {
     const json_t *v = json_object_get(cfg, key);
+    SF_CHECK(json_array_size(v) <= 1, SF_EUNSUPPORTED,
+             "%s: \"%s\" names several configurations; one is supported", where, key);
     if (json_is_array(v) && json_array_size(v) > 0) v = json_array_get(v, 0);
     if (!v || json_is_null(v)) return SF_OK;
     SF_CHECK(json_is_string(v), SF_EDATA, "%s: \"%s\" must be the name of a configuration", where,
@@ -268,10 +365,8 @@ static sf_status read_config(sf_config *c, const sf_plans *p, const char *name, 
     SF_TRY(read_geometry(c, cfg, where));
     SF_TRY(read_batch(c, cfg, where));
     SF_TRY(read_norms(c, cfg, p->n_channels, where));
-    SF_TRY(read_resampling(&c->data, cfg, "data", where));
-    SF_TRY(read_resampling(&c->seg, cfg, "seg", where));
-    SF_TRY(read_resampling(&c->prob, cfg, "probabilities", where));
-    SF_TRY(sf_arch_read(&c->arch, cfg, c->dim, p->recipe->train.leaky_slope, where));
+    SF_TRY(read_resamplings(c, cfg, where));
+    SF_TRY(sf_arch_read(&c->arch, cfg, c->dim, &p->recipe->train, where));
     SF_TRY(check_divisible(c, where));
     SF_TRY(copy_stage(&c->previous_stage, cfg, "previous_stage", where));
     return copy_stage(&c->next_stage, cfg, "next_stage", where);
@@ -297,6 +392,18 @@ static sf_status read_configs(sf_plans *p, const char *where)
     return SF_OK;
 }
 
+/** Labels are handed over to a configuration that asks for them. */
+static sf_status check_next(const sf_plans *p, const sf_config *c, const char *where)
+{
+    const sf_config *other;
+    if (!c->next_stage) return SF_OK;
+    SF_TRY(sf_plans_config(&other, p, c->next_stage));
+    SF_CHECK(other->previous_stage && strcmp(other->previous_stage, c->name) == 0, SF_EDATA,
+             "%s: \"next_stage\" of \"%s\" is \"%s\", whose \"previous_stage\" is another", where,
+             c->name, other->name);
+    return SF_OK;
+}
+
 /** The name of a previous or next stage must exist; a previous stage must be ready first. */
 static sf_status check_stages(const sf_plans *p, const char *where)
 {
@@ -308,6 +415,22 @@ static sf_status check_stages(const sf_plans *p, const char *where)
                  "%s: \"%s\" follows \"%s\": only two-stage cascades of one dimension are possible",
                  where, c->name, other->name);
     }
+    for (int i = 0; i < p->n_configs; i++) SF_TRY(check_next(p, &p->config[i], where));
+    return SF_OK;
+}
+
+/** Keys of the whole file that would change what is computed. Readers that turn images to RAS are
+ *  another matter than those that read them as stored, which is what we do. */
+static sf_status check_top(const json_t *json, const char *where)
+{
+    const char *manager = json_string_value(json_object_get(json, "label_manager"));
+    const char *reader = json_string_value(json_object_get(json, "image_reader_writer"));
+    SF_CHECK(!manager || strcmp(manager, "LabelManager") == 0, SF_EUNSUPPORTED,
+             "%s: \"label_manager\" is \"%s\"; only LabelManager is supported", where, manager);
+    SF_CHECK(!reader || !strstr(reader, "WithReorient"), SF_EUNSUPPORTED,
+             "%s: \"image_reader_writer\" is \"%s\"; images are read as stored: bring them to RAS "
+             "first, and name the reader without \"WithReorient\"",
+             where, reader);
     return SF_OK;
 }
 
@@ -326,6 +449,7 @@ static sf_status fill(sf_plans *p, const char *where)
     const char *text = NULL;
     SF_CHECK(json_is_object(p->json), SF_EDATA, "%s: plans must be a JSON object", where);
     const json_t *recipe = json_object_get(p->json, "segfleet_recipe");
+    SF_TRY(check_top(p->json, where));
     SF_TRY(sf_json_get_str(&text, p->json, "dataset_name", where));
     SF_TRY(sf_mem_strdup(&p->dataset_name, text));
     SF_TRY(sf_json_get_str(&text, p->json, "plans_name", where));
@@ -401,15 +525,29 @@ sf_status sf_plans_config(const sf_config **out, const sf_plans *p, const char *
     return SF_FAIL(SF_EINVAL, "the plans have no configuration \"%s\"; they have: %s", name, names);
 }
 
+static bool same_resampling(const sf_resampling *a, const sf_resampling *b)
+{
+    return a->fn == b->fn && a->order == b->order && a->order_z == b->order_z &&
+           a->force_separate_z == b->force_separate_z && a->threshold == b->threshold;
+}
+
+/** Preprocessing would do the same for both. */
+static bool same_data(const sf_config *a, const sf_config *b, int n_channels)
+{
+    const size_t n = (size_t)n_channels;
+    return a->dim == b->dim && strcmp(a->data_identifier, b->data_identifier) == 0 &&
+           memcmp(a->spacing, b->spacing, sizeof a->spacing) == 0 &&
+           memcmp(a->norm, b->norm, n * sizeof *a->norm) == 0 &&
+           memcmp(a->use_mask, b->use_mask, n * sizeof *a->use_mask) == 0 &&
+           same_resampling(&a->data, &b->data) && same_resampling(&a->seg, &b->seg);
+}
+
 const sf_config *sf_plans_data_owner(const sf_plans *p, const sf_config *c)
 {
     for (int i = 0; i < p->n_configs; i++) {
         const sf_config *o = &p->config[i];
         /* nobody but its own trainings would read the data of a second stage */
-        if (o->previous_stage || o->dim != c->dim) continue;
-        if (strcmp(o->data_identifier, c->data_identifier) == 0 &&
-            memcmp(o->spacing, c->spacing, sizeof c->spacing) == 0)
-            return o;
+        if (!o->previous_stage && same_data(o, c, p->n_channels)) return o;
     }
     return c;
 }

@@ -35,10 +35,17 @@ typedef enum {
     SF_NORM_RGB01
 } sf_norm_scheme;
 
+/** resample_data_or_seg_to_shape; resample_torch_fornnunet: linear, labels by the largest
+ *  indicator; no_resampling_hack (nnunet-planning.md 6.6, 6.8). */
+typedef enum { SF_RESAMPLE_SPLINE, SF_RESAMPLE_TORCH, SF_RESAMPLE_NONE } sf_resample_fn;
+
+/** One of the three resamplings of a configuration. */
 typedef struct {
     bool is_seg;
-    int order, order_z;   /* spline orders 0, 1 or 3 */
+    int order, order_z;   /* spline orders 0, 1 or 3; with torch 1 and 0 */
     int force_separate_z; /* -1 null, 0, 1 */
+    sf_resample_fn fn;    /* none: none of the three resamples */
+    double threshold;     /* of the separate axis; 0: the recipe's */
 } sf_resampling;
 
 typedef struct {
@@ -86,8 +93,8 @@ void sf_plans_destroy(sf_plans **p);
 /** Borrowed. SF_EINVAL lists the configurations that exist. */
 sf_status sf_plans_config(const sf_config **out, const sf_plans *p, const char *name);
 /** Whose preprocessed data `c` reads: the first configuration of the file with the same data
- *  identifier, dimension and spacing; often c itself. The second stage of a cascade has no data of
- *  its own. Borrowed. */
+ *  identifier, dimension, spacing, normalization and resampling; often c itself. The second stage
+ * of a cascade has no data of its own. Borrowed. */
 const sf_config *sf_plans_data_owner(const sf_plans *p, const sf_config *c);
 /** Channels that the network of `c` sees: the image's, and in the second stage of a cascade one per
  *  foreground label of the first. */
@@ -96,6 +103,10 @@ int sf_plans_input_channels(const sf_plans *p, const sf_config *c, const sf_labe
 /** Class name in plans of a scheme and back ("ZScoreNormalization"); false when unknown. */
 const char *sf_norm_class(sf_norm_scheme s);
 bool sf_norm_from_class(sf_norm_scheme *s, const char *name);
+
+/** nnU-Net's name of a resampling function and back; SF_EUNSUPPORTED lists those that exist. */
+const char *sf_resample_fn_name(sf_resample_fn fn);
+sf_status sf_resample_fn_from_name(sf_resample_fn *fn, const char *name, const char *where);
 
 /** The seven numbers under nnU-Net's keys ("percentile_00_5" ...), in its order. New reference. */
 json_t *sf_intensity_json(const sf_intensity *v);

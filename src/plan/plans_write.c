@@ -64,10 +64,21 @@ static void make_norms(json_t *names, json_t *masks, const sf_dataset *d, bool u
     }
 }
 
-static json_t *resampling_kwargs(bool is_seg, int64_t order, int64_t order_z)
+/** @param order  spline order of this resampling in the recipe */
+static json_t *resampling_kwargs(const sf_resampling *r, bool is_seg, int64_t order,
+                                 int64_t order_z)
 {
-    return json_pack("{s:b, s:I, s:I, s:n}", "is_seg", is_seg ? 1 : 0, "order", (json_int_t)order,
-                     "order_z", (json_int_t)order_z, "force_separate_z");
+    if (r->fn == SF_RESAMPLE_NONE) return json_object();
+    json_t *force = r->force_separate_z < 0 ? json_null() : json_boolean(r->force_separate_z);
+    if (r->fn == SF_RESAMPLE_SPLINE)
+        return json_pack("{s:b, s:I, s:I, s:o}", "is_seg", is_seg ? 1 : 0, "order",
+                         (json_int_t)order, "order_z", (json_int_t)order_z, "force_separate_z",
+                         force);
+    json_t *kw = json_pack("{s:b, s:o, s:b}", "is_seg", is_seg ? 1 : 0, "force_separate_z", force,
+                           "memefficient_seg_resampling", 0);
+    if (r->threshold > 0)
+        json_object_set_new(kw, "separate_z_anisotropy_threshold", sf_json_real(r->threshold));
+    return kw;
 }
 
 static json_t *median_json(const sf_draft *x, bool integers)
@@ -82,12 +93,14 @@ static json_t *median_json(const sf_draft *x, bool integers)
 typedef struct {
     const json_t *norms, *masks;
     const sf_recipe *recipe;
+    const sf_resampling *resampling;
 } common;
 
 static json_t *config_json(const sf_draft *x, const char *prefix, const char *name, bool batch_dice,
                            const common *c)
 {
-    static const char fn[] = "resample_data_or_seg_to_shape";
+    const char *fn = sf_resample_fn_name(c->resampling->fn);
+    const sf_recipe_prep *prep = &c->recipe->prep;
     const int at = 3 - x->dim;
     char id[256];
     snprintf(id, sizeof id, "%s_%s", prefix, name);
@@ -99,12 +112,12 @@ static json_t *config_json(const sf_draft *x, const char *prefix, const char *na
         sf_json_nums(x->spacing + at, x->dim), "normalization_schemes", json_deep_copy(c->norms),
         "use_mask_for_norm", json_deep_copy(c->masks), "resampling_fn_data", fn,
         "resampling_fn_seg", fn, "resampling_fn_data_kwargs",
-        resampling_kwargs(false, c->recipe->prep.order_data, c->recipe->prep.order_z),
+        resampling_kwargs(c->resampling, false, prep->order_data, prep->order_z),
         "resampling_fn_seg_kwargs",
-        resampling_kwargs(true, c->recipe->prep.order_seg, c->recipe->prep.order_z),
+        resampling_kwargs(c->resampling, true, prep->order_seg, prep->order_z),
         "resampling_fn_probabilities", fn, "resampling_fn_probabilities_kwargs",
-        resampling_kwargs(false, c->recipe->prep.order_prob, c->recipe->prep.order_z),
-        "architecture", sf_arch_json(&x->arch), "batch_dice", batch_dice ? 1 : 0);
+        resampling_kwargs(c->resampling, false, prep->order_prob, prep->order_z), "architecture",
+        sf_arch_json(&x->arch), "batch_dice", batch_dice ? 1 : 0);
 }
 
 static json_t *configs_json(const sf_plan_settings *s, const sf_draft *two, const sf_draft *full,
@@ -184,7 +197,7 @@ sf_status sf_plans_write(json_t **out, const sf_plan_settings *s, const sf_plan_
 {
     const bool masks = masks_pay(&s->rule, f);
     json_t *norms = json_array(), *use = json_array();
-    const common c = { norms, use, r };
+    const common c = { norms, use, r, &s->resampling };
     make_norms(norms, use, d, masks);
     explain_norm(explain, &s->rule, f, masks, norms);
     json_t *configs = configs_json(s, two, full, low, own_identifiers, &c);

@@ -62,6 +62,19 @@ static sf_status check_labels(problems *p, const sf_dataset *d, const sf_label_i
     return SF_OK;
 }
 
+/** seen[l] goes up by one for every label l that occurs; undeclared ones are noted elsewhere. */
+static sf_status count_labels(int64_t *seen, const sf_labels *l, const sf_label_image *lab)
+{
+    const int64_t *s = lab->geo.shape, n = s[0] * s[1] * s[2];
+    bool *here = NULL;
+    SF_TRY(sf_mem_calloc(&here, (size_t)l->n_labels, sizeof *here, SF_MEM_SCRATCH));
+    for (int64_t i = 0; i < n; i++)
+        if (lab->data[i] >= 0 && lab->data[i] < l->n_labels) here[lab->data[i]] = true;
+    for (int k = 0; k < l->n_labels; k++) seen[k] += here[k];
+    sf_mem_free(here);
+    return SF_OK;
+}
+
 static bool close_to(double a, double b) { return fabs(a - b) <= 1e-8 + 1e-5 * fabs(b); }
 
 static bool same_affine(const sf_geometry *a, const sf_geometry *b)
@@ -95,15 +108,15 @@ static sf_status compare(problems *p, const sf_case *c, const sf_image *img,
     return SF_OK;
 }
 
-static sf_status check(problems *p, const sf_dataset *d, const sf_case *c)
+static sf_status check(problems *p, const sf_dataset *d, const sf_case *c, int64_t *seen)
 {
     sf_image *img = NULL;
     sf_label_image *lab = NULL;
     sf_status st = SF_OK;
-    SF_GOTO(done, st,
-            note_failure(p, sf_image_read(&img, (const char *const *)c->images, c->n_images)));
+    SF_GOTO(done, st, note_failure(p, sf_case_read(&img, c)));
     if (c->label) SF_GOTO(done, st, note_failure(p, sf_label_image_read(&lab, c->label)));
     if (lab) SF_GOTO(done, st, check_labels(p, d, lab, c->label));
+    if (lab && seen) SF_GOTO(done, st, count_labels(seen, &d->labels, lab));
     if (img && img->channels != d->n_channels)
         SF_GOTO(done, st,
                 note(p, "%s: %d channels were read, dataset.json names %d", c->images[0],
@@ -115,10 +128,42 @@ done:
     return st;
 }
 
-sf_status sf_dataset_verify_case(const sf_dataset *d, const sf_case *c, char **problem)
+static const char *label_name(const sf_labels *l, int label)
+{
+    for (int e = 0; e < l->n_eval; e++)
+        if (sf_labels_contains(l, e, label)) return l->eval[e].name;
+    return "";
+}
+
+sf_status sf_dataset_verify_labels(char **text, const sf_dataset *d, const int64_t *seen)
+{
+    const sf_labels *l = &d->labels;
+    int missing = 0;
+    *text = NULL;
+    for (int k = 1; k < l->n_labels; k++) {
+        char *all = NULL;
+        if (seen[k] > 0) continue;
+        missing++;
+        const sf_status st =
+            sf_mem_printf(&all,
+                          "%slabel %d (%s) occurs in none of the %d training cases: nothing can be "
+                          "learned for it\n",
+                          *text ? *text : "", k, label_name(l, k), d->n_train);
+        sf_mem_free(*text);
+        *text = all;
+        SF_TRY(st);
+    }
+    SF_CHECK(missing < l->n_labels - 1, SF_EDATA,
+             "%s: no training case has a labelled voxel; were the right label files copied?",
+             d->dir);
+    return SF_OK;
+}
+
+sf_status sf_dataset_verify_case(const sf_dataset *d, const sf_case *c, char **problem,
+                                 int64_t *seen)
 {
     problems p = { NULL, c->id };
-    const sf_status st = check(&p, d, c);
+    const sf_status st = check(&p, d, c, seen);
     if (st != SF_OK) {
         sf_mem_free(p.text);
         *problem = NULL;

@@ -7,7 +7,7 @@ static const int64_t SLAB_BYTES = (int64_t)128 << 20;
 
 void sf_next_stage_shape(int64_t shape[3], const sf_case_props *props, const sf_config *next)
 {
-    sf_resampled_shape(shape, props->shape_after_crop, props->spacing, next->spacing);
+    sf_config_shape(shape, next, props->shape_after_crop, props->spacing);
 }
 
 /** Rows of the next stage's grid that fit into one slab. */

@@ -25,7 +25,7 @@ sf_status sf_prepare_case_files(sf_prepared **out, const sf_case *c, const sf_pl
     sf_label_image *label = NULL;
     sf_status st;
     *out = NULL;
-    SF_GOTO(done, st, sf_image_read(&img, (const char *const *)c->images, c->n_images));
+    SF_GOTO(done, st, sf_case_read(&img, c));
     if (with_label) SF_GOTO(done, st, read_label(&label, c, img));
     SF_GOTO(done, st,
             sf_prepare_case(out, c->id, plans, cfg, labels, img, label != NULL ? label->data : NULL,
@@ -56,7 +56,7 @@ static sf_status probe_my_cases(sf_comm *comm, const sf_dataset *d, double *voxe
     for (int i = sf_comm_rank(comm); i < d->n_train; i += sf_comm_size(comm)) {
         sf_geometry geo;
         int channels;
-        SF_TRY(sf_image_probe(&geo, &channels, d->train[i].images[0]));
+        SF_TRY(sf_case_probe(&geo, &channels, &d->train[i]));
         voxels[i] = (double)geo.shape[0] * (double)geo.shape[1] * (double)geo.shape[2];
     }
     return SF_OK;

@@ -46,7 +46,7 @@ static sf_status find_geometry(work *w, sf_case_props *p)
         /* a 2-D configuration keeps the slices: its first axis has the case's own spacing */
         w->next_spacing[a] = w->cfg->dim == 2 && a == 0 ? p->spacing[0] : w->cfg->spacing[a];
     }
-    sf_resampled_shape(p->shape, p->shape_after_crop, p->spacing, w->next_spacing);
+    sf_config_shape(p->shape, w->cfg, p->shape_after_crop, p->spacing);
     return SF_OK;
 }
 
@@ -135,10 +135,10 @@ done:
 static sf_status make_labels(const work *w, const sf_case_props *p, int16_t **seg)
 {
     const sf_resampling *r = &w->cfg->seg;
+    const bool argmax = r->fn == SF_RESAMPLE_TORCH || w->plans->recipe->prep.labels_argmax;
     SF_TRY(sf_mem_alloc(seg, (size_t)volume(p->shape), sizeof **seg, SF_MEM_IMAGE));
     return sf_resample_labels(w->seg, p->shape_after_crop, *seg, p->shape, r->order, r->order_z,
-                              separate_axis(w, r, p), w->plans->recipe->prep.labels_argmax,
-                              w->threads);
+                              separate_axis(w, r, p), argmax, w->threads);
 }
 
 static bool has_any(const int16_t *seg, int64_t voxels, const int *value, int n_values)

@@ -21,6 +21,17 @@ void sf_resampled_shape(int64_t out[3], const int64_t shape[3], const double old
     }
 }
 
+void sf_config_shape(int64_t out[3], const sf_config *cfg, const int64_t shape[3],
+                     const double spacing[3])
+{
+    double next[3];
+    for (int a = 0; a < 3; a++) {
+        out[a] = shape[a];
+        next[a] = cfg->dim == 2 && a == 0 ? spacing[0] : cfg->spacing[a];
+    }
+    if (cfg->data.fn != SF_RESAMPLE_NONE) sf_resampled_shape(out, shape, spacing, next);
+}
+
 static double max3(const double v[3]) { return fmax(v[0], fmax(v[1], v[2])); }
 
 static double ratio3(const double v[3]) { return max3(v) / fmin(v[0], fmin(v[1], v[2])); }
@@ -29,6 +40,7 @@ int sf_resample_separate_axis(const sf_resampling *r, const double cur[3], const
                               double threshold)
 {
     const double *decides = NULL;
+    if (r->threshold > 0) threshold = r->threshold;
     if (r->force_separate_z == 0) return -1;
     if (r->force_separate_z > 0 || ratio3(cur) > threshold)
         decides = cur;

@@ -13,10 +13,15 @@
 void sf_resampled_shape(int64_t out[3], const int64_t shape[3], const double old_spacing[3],
                         const double new_spacing[3]);
 
+/** Shape of a case of `shape` voxels of `spacing` mm (transposed) on the network's grid of `cfg`: a
+ *  2-D configuration keeps the first axis; one without resampling keeps all. */
+void sf_config_shape(int64_t out[3], const sf_config *cfg, const int64_t shape[3],
+                     const double spacing[3]);
+
 /** Axis to treat separately, or -1 (6.4): where max/min of the spacing before (`cur`), else of the
  * one after
  *  (`next`), is strictly above the threshold, the one axis with the largest spacing. `r` may force
- * either. */
+ * either, and may have a threshold of its own. */
 int sf_resample_separate_axis(const sf_resampling *r, const double cur[3], const double next[3],
                               double threshold);
 

@@ -25,4 +25,18 @@ typedef struct {
 
 sf_status sf_bench_step_run(const sf_bench_step *b, sf_bench_step_result *out);
 
+/** One part of the step: a direction of a layer, or what belongs to no layer. */
+typedef struct {
+    char name[128];        /* of the layer, or "loss", "optimiser" */
+    char shape[96];        /* "32+.. -> 64, 3x3x3 s2, 2 x 64x64x64"; empty for the rest */
+    const char *direction; /* "forward", "grad-input", "grad-weight", "grad-norm" */
+    const char *variant;   /* kernel, or "" */
+    double seconds,
+        gflop; /* CPU seconds per step (median); 0 gflop where it is not a convolution */
+} sf_bench_layer;
+
+/** Where the CPU time of a step goes: the same step, timed after every part of every node. The sum
+ *  over all rows is the step. Caller frees *rows with sf_mem_free. */
+sf_status sf_bench_layers_run(const sf_bench_step *b, sf_bench_layer **rows, int *n);
+
 #endif

@@ -4,6 +4,7 @@
 #include "network/loss.h"
 #include "network/optim.h"
 #include "train/checkpoint.h"
+#include "train/group.h"
 #include "train/handover.h"
 #include "train/history.h"
 #include "train/pretrained.h"
@@ -13,6 +14,8 @@
 
 typedef struct {
     const sf_train_options *opt;
+    sf_comm *comm; /* of the ranks that share this training; rank 0 writes all files */
+    sf_group *group;
     const sf_config *cfg;
     const sf_recipe *recipe;
     const sf_labels *labels;
@@ -34,6 +37,15 @@ enum { RUN_LOSS, RUN_COUNT }; /* running sums inside an epoch */
 
 static int64_t or_default(int64_t given, int64_t fallback) { return given > 0 ? given : fallback; }
 
+/* Rank 0 touches files; all wait for it and hear when it failed. */
+static bool writes(const trainer *t) { return sf_comm_rank(t->comm) == 0; }
+
+/* What rank 0 sees: on a network file system others may see it later. */
+static sf_status ask_first(const trainer *t, bool *answer)
+{
+    return sf_comm_bcast(t->comm, answer, sizeof *answer, 0);
+}
+
 static sf_status make_paths(trainer *t)
 {
     SF_TRY(sf_work_fold_dir(t->dir, t->opt->work, &t->opt->key));
@@ -41,6 +53,7 @@ static sf_status make_paths(trainer *t)
     SF_TRY(sf_path_join(t->best, t->dir, "checkpoint_best.h5", NULL));
     SF_TRY(sf_path_join(t->final, t->dir, "checkpoint_final.h5", NULL));
     SF_TRY(sf_path_join(t->history, t->dir, "history.jsonl", NULL));
+    if (!writes(t)) return SF_OK;
     SF_TRY(sf_path_make_dirs(t->dir));
     return sf_path_sweep_tmp(t->dir);
 }
@@ -81,11 +94,18 @@ static sf_status fresh_state(trainer *t)
 
 static sf_status make_network(trainer *t)
 {
+    int64_t first, count, whole;
+    SF_TRY(sf_group_create(&t->group, t->comm, t->state.batch));
+    sf_group_share(t->group, &first, &count, &whole);
+    t->loss.gather = whole > 0 ? sf_group_gather : NULL;
+    t->loss.gather_user = t->group;
     sf_network_options o = { .arch = &t->cfg->arch,
                              .in_channels =
                                  sf_plans_input_channels(t->opt->plans, t->cfg, t->labels),
                              .heads = t->labels->n_heads,
-                             .batch = t->state.batch,
+                             .batch = count,
+                             .first = first,
+                             .whole = whole,
                              .dtype = SF_F32,
                              .training = true,
                              .deep_supervision = t->recipe->train.deep_supervision,
@@ -112,6 +132,8 @@ static sf_status make_network(trainer *t)
 static sf_status make_loader(trainer *t, bool training, sf_loader **out)
 {
     const sf_id_list *list = training ? t->opt->train : t->opt->val;
+    int64_t first, count, whole;
+    sf_group_share(t->group, &first, &count, &whole);
     const sf_loader_options o = { .cases = t->cases,
                                   .ids = (const char *const *)list->id,
                                   .n_ids = list->count,
@@ -122,8 +144,8 @@ static sf_status make_loader(trainer *t, bool training, sf_loader **out)
                                                                           : t->previous_val),
                                   .key = t->opt->key,
                                   .batch = t->state.batch,
-                                  .first = 0,
-                                  .count = t->state.batch,
+                                  .first = first,
+                                  .count = count,
                                   .training = training,
                                   .mirror = t->opt->mirror,
                                   .threads = t->opt->loader_threads,
@@ -171,12 +193,17 @@ static sf_status same_run(const trainer *t, const sf_train_state *s, const char 
     return SF_OK;
 }
 
-static sf_status resume(trainer *t)
+static sf_status cut_history(trainer *t, int64_t epoch)
 {
-    if (!sf_path_is_file(t->latest)) {
+    return writes(t) ? sf_history_cut(t->history, epoch) : SF_OK;
+}
+
+static sf_status resume(trainer *t, bool begun)
+{
+    if (!begun) {
         if (t->opt->pretrained)
             SF_TRY(sf_pretrained_apply(sf_network_params(t->net), t->opt->pretrained));
-        return sf_history_cut(t->history, 0);
+        return cut_history(t, 0);
     }
     sf_train_state s = { 0 };
     sf_status st;
@@ -198,7 +225,7 @@ static sf_status resume(trainer *t)
     t->state.best_ema = s.best_ema;
     t->state.ema = s.ema;
     memcpy(t->state.loss_sum, s.loss_sum, RUN_COUNT * sizeof(double));
-    SF_GOTO(done, st, sf_history_cut(t->history, s.epoch));
+    SF_GOTO(done, st, cut_history(t, s.epoch));
     sf_log(SF_LOG_INFO, "resume", "epoch=%lld iteration=%lld", (long long)s.epoch,
            (long long)s.iteration);
 done:
@@ -208,8 +235,11 @@ done:
 
 static sf_status save(trainer *t, const char *path)
 {
+    sf_status st = SF_OK;
     if (t->opt->no_checkpoints) return SF_OK;
-    return sf_checkpoint_save(path, &t->state, sf_network_params(t->net));
+    SF_TRY(sf_group_collect(t->group));
+    if (writes(t)) st = sf_checkpoint_save(path, &t->state, sf_network_params(t->net));
+    return sf_comm_agree(t->comm, st);
 }
 
 static sf_status save_latest(trainer *t)
@@ -221,13 +251,24 @@ static sf_status save_latest(trainer *t)
     return SF_OK;
 }
 
-static sf_status forward_loss(trainer *t, const sf_batch *b, bool grad, sf_loss_report *report)
+/* The next batch through the network. All ranks agree on how it went: what follows is collective.
+ */
+static sf_status forward(trainer *t, sf_loader *from, const sf_batch **b)
 {
+    sf_status st = sf_loader_next(from, b, &t->prof);
     sf_prof_begin(&t->prof, SF_EV_FORWARD);
-    SF_TRY(sf_network_forward(t->net, b->data, b->count));
+    if (st == SF_OK) st = sf_network_forward(t->net, (*b)->data, (*b)->count);
     sf_prof_end(&t->prof, SF_EV_FORWARD, 2 * sf_network_forward_macs(t->net), 0);
+    if (st == SF_OK) st = sf_loss_check(t->net, (*b)->seg, &t->loss);
+    return sf_comm_agree(t->comm, st);
+}
+
+static sf_status forward_loss(trainer *t, sf_loader *from, const sf_batch **b, bool grad,
+                              sf_loss_report *report)
+{
+    SF_TRY(forward(t, from, b));
     sf_prof_begin(&t->prof, SF_EV_LOSS);
-    SF_TRY(sf_loss_evaluate(t->net, b->seg, &t->loss, grad, report));
+    SF_TRY(sf_loss_evaluate(t->net, (*b)->seg, &t->loss, grad, report));
     sf_prof_end(&t->prof, SF_EV_LOSS, 0, 0);
     SF_CHECK(isfinite(report->total), SF_EDATA,
              "%s: the loss is not finite (%s) at epoch %lld, step %lld: look for extreme values in "
@@ -241,18 +282,26 @@ static sf_status forward_loss(trainer *t, const sf_batch *b, bool grad, sf_loss_
 static sf_status train_step(trainer *t, double lr)
 {
     const sf_batch *batch;
-    SF_TRY(sf_loader_next(t->train, &batch, &t->prof));
     sf_loss_report report;
-    SF_TRY(forward_loss(t, batch, true, &report));
+    SF_TRY(forward_loss(t, t->train, &batch, true, &report));
     sf_prof_begin(&t->prof, SF_EV_BACKWARD);
-    SF_TRY(sf_network_backward(t->net));
+    SF_TRY(sf_group_backward(t->group));
     sf_prof_end(&t->prof, SF_EV_BACKWARD, 4 * sf_network_forward_macs(t->net), 0);
     sf_prof_begin(&t->prof, SF_EV_OPTIMISER);
-    sf_optim_step(&t->optim, lr, sf_network_params(t->net), t->opt->threads, NULL);
+    SF_TRY(sf_group_step(t->group, &t->optim, lr, t->opt->threads, NULL));
     sf_prof_end(&t->prof, SF_EV_OPTIMISER, 0, 0);
     t->state.loss_sum[RUN_LOSS] += report.total;
     t->state.iteration++;
     return SF_OK;
+}
+
+/* One rank that must stop, or whose clock says that a checkpoint is due, speaks for all. */
+static sf_status ask_all(trainer *t, int64_t stop_due[2])
+{
+    const sf_train_options *o = t->opt;
+    stop_due[0] = o->stop && o->stop(o->stop_user);
+    stop_due[1] = o->checkpoint_seconds > 0 && sf_now() - t->saved_at > o->checkpoint_seconds;
+    return sf_comm_max_i64(t->comm, stop_due, 2);
 }
 
 static sf_status train_part(trainer *t, double lr)
@@ -260,18 +309,18 @@ static sf_status train_part(trainer *t, double lr)
     sf_train_state *s = &t->state;
     SF_TRY(sf_loader_seek(t->train, s->epoch, s->iteration, s->iterations));
     while (s->iteration < s->iterations) {
+        int64_t stop_due[2];
         SF_TRY(train_step(t, lr));
         sf_comm_poll(); /* other nodes may be waiting for their next task */
-        if (t->opt->stop && t->opt->stop(t->opt->stop_user)) {
+        SF_TRY(ask_all(t, stop_due));
+        if (stop_due[0]) {
             SF_TRY(save_latest(t));
             return SF_FAIL(SF_ESTOP, "stopped at epoch %lld, iteration %lld: run again to %s",
                            (long long)s->epoch, (long long)s->iteration,
                            t->opt->no_checkpoints ? "start anew, as no checkpoint was wanted"
                                                   : "continue");
         }
-        const bool due =
-            t->opt->checkpoint_seconds > 0 && sf_now() - t->saved_at > t->opt->checkpoint_seconds;
-        if (due) SF_TRY(save_latest(t));
+        if (stop_due[1]) SF_TRY(save_latest(t));
     }
     return SF_OK;
 }
@@ -287,13 +336,13 @@ static sf_status validate_part(trainer *t, sf_epoch_record *rec, double *dice)
     for (int64_t i = 0; i < t->val_iterations; i++) {
         const sf_batch *batch;
         sf_loss_report report;
-        SF_GOTO(done, st, sf_loader_next(t->val, &batch, &t->prof));
-        SF_GOTO(done, st, forward_loss(t, batch, false, &report));
+        SF_GOTO(done, st, forward_loss(t, t->val, &batch, false, &report));
         SF_GOTO(
             done, st,
             sf_loss_online_counts(t->net, batch->seg, t->labels, count, count + n, count + 2 * n));
         loss += report.total;
     }
+    SF_GOTO(done, st, sf_comm_sum_f64(t->comm, count, 3 * n)); /* whole numbers: exact */
     double sum = 0;
     int seen = 0;
     for (int c = 0; c < n; c++) {
@@ -326,7 +375,7 @@ static sf_status close_epoch(trainer *t, sf_epoch_record *rec)
     memset(s->loss_sum, 0, RUN_COUNT * sizeof(double));
     s->epoch++;
     s->iteration = 0;
-    SF_TRY(sf_history_append(t->history, rec));
+    SF_TRY(sf_comm_agree(t->comm, writes(t) ? sf_history_append(t->history, rec) : SF_OK));
     sf_log(SF_LOG_INFO, "epoch",
            "cfg=%s fold=%d epoch=%lld/%lld lr=%.5f loss=%.4f val_loss=%.4f dice=%.4f ema=%.4f "
            "sec=%.1f eta_min=%.1f%s",
@@ -335,9 +384,9 @@ static sf_status close_epoch(trainer *t, sf_epoch_record *rec)
            rec->seconds * (double)(s->epochs - s->epoch) / 60, best ? " best=1" : "");
     if (best) SF_TRY(save(t, t->best));
     const int64_t every = t->recipe->train.checkpoint_every;
-    const bool due =
-        (every > 0 && s->epoch % every == 0) ||
-        (t->opt->checkpoint_seconds > 0 && sf_now() - t->saved_at > t->opt->checkpoint_seconds);
+    int64_t stop_due[2];
+    SF_TRY(ask_all(t, stop_due));
+    const bool due = (every > 0 && s->epoch % every == 0) || stop_due[1];
     return due && s->epoch < s->epochs ? save_latest(t) : SF_OK;
 }
 
@@ -362,7 +411,7 @@ static sf_status drop_predictions(trainer *t)
     static const char *const all[] = { "validation", "predicted_next_stage", "validation_best" };
     const int first = t->opt->part == SF_TRAIN_VALIDATE_BEST ? 2 : 0;
     const int end = t->opt->part == SF_TRAIN_VALIDATE ? 2 : 3;
-    for (int i = first; i < end; i++) {
+    for (int i = first; i < end && writes(t); i++) {
         char path[SF_PATH_MAX];
         SF_TRY(sf_path_join(path, t->dir, all[i], NULL));
         SF_TRY(sf_path_remove(path));
@@ -370,14 +419,21 @@ static sf_status drop_predictions(trainer *t)
     return SF_OK;
 }
 
-static sf_status train_all(trainer *t)
+static sf_status begin_training(trainer *t, bool begun)
 {
     SF_TRY(make_loader(t, true, &t->train));
     SF_TRY(make_loader(t, false, &t->val));
-    SF_TRY(resume(t));
+    return resume(t, begun);
+}
+
+static sf_status train_all(trainer *t)
+{
+    bool begun = sf_path_is_file(t->latest);
+    SF_TRY(ask_first(t, &begun));
+    SF_TRY(sf_comm_agree(t->comm, begin_training(t, begun)));
     t->saved_at = sf_now();
     while (t->state.epoch < t->state.epochs) SF_TRY(run_epoch(t));
-    SF_TRY(drop_predictions(t));
+    SF_TRY(sf_comm_agree(t->comm, drop_predictions(t)));
     SF_TRY(save(t, t->final));
     for (int e = 0; e < SF_EV_COUNT; e++) {
         if (t->prof.ev[e].calls == 0) continue;
@@ -398,27 +454,25 @@ static sf_status load_weights(trainer *t, const char *path)
     return st;
 }
 
-static sf_status validate_anew(trainer *t)
+static sf_status take_weights(trainer *t)
 {
-    const sf_train_options *o = t->opt;
-    const char *path = o->part == SF_TRAIN_VALIDATE_BEST ? t->best : t->final;
+    const char *path = t->opt->part == SF_TRAIN_VALIDATE_BEST ? t->best : t->final;
     SF_CHECK(sf_path_is_file(path), SF_EINVAL,
              "%s is not there: train this fold before validating it", path);
     SF_TRY(load_weights(t, path));
-    SF_TRY(drop_predictions(t));
-    return sf_validate_fold(o, t->cases, sf_network_params(t->net),
+    return drop_predictions(t);
+}
+
+static sf_status validate(trainer *t)
+{
+    return sf_validate_fold(t->comm, t->opt, t->cases, sf_network_params(t->net),
                             sf_handover_labels(t->previous_val), t->dir);
 }
 
-static sf_status train_and_validate(trainer *t)
+static sf_status validate_anew(trainer *t)
 {
-    const sf_train_options *o = t->opt;
-    SF_TRY(sf_path_is_file(t->final) ? load_weights(t, t->final) : train_all(t));
-    /* also what a kill after the last epoch left */
-    if (!o->no_checkpoints) SF_TRY(sf_path_remove(t->latest));
-    if (sf_train_is_done(o->work, &o->key, o->plans, o->val, o->save_probabilities)) return SF_OK;
-    return sf_validate_fold(o, t->cases, sf_network_params(t->net),
-                            sf_handover_labels(t->previous_val), t->dir);
+    SF_TRY(sf_comm_agree(t->comm, take_weights(t)));
+    return validate(t);
 }
 
 /* Labels of the first stage of a cascade: for validation always, for training when there is any
@@ -473,27 +527,47 @@ bool sf_train_is_done(const char *work, const sf_task_key *key, const sf_plans *
            (!cfg->next_stage || sf_handover_complete(dir, cfg->next_stage, val));
 }
 
+static void open_log(const trainer *t)
+{
+    char path[SF_PATH_MAX], key[256];
+    if (!writes(t) || sf_path_join(path, t->dir, "training.log", NULL) != SF_OK) return;
+    sf_log_file_open(path);
+    sf_work_key_text(key, &t->opt->key);
+    sf_log(SF_LOG_INFO, "train",
+           "%s epochs=%lld iterations=%lld batch=%lld train_cases=%d val_cases=%d ranks=%d "
+           "threads=%d",
+           key, (long long)t->state.epochs, (long long)t->state.iterations,
+           (long long)t->state.batch, t->opt->train->count, t->opt->val->count,
+           sf_comm_size(t->comm), t->opt->threads);
+}
+
+static sf_status train_and_validate(trainer *t)
+{
+    const sf_train_options *o = t->opt;
+    bool trained = sf_path_is_file(t->final);
+    SF_TRY(ask_first(t, &trained));
+    SF_TRY(trained ? sf_comm_agree(t->comm, load_weights(t, t->final)) : train_all(t));
+    /* also what a kill after the last epoch left */
+    const bool clear = writes(t) && !o->no_checkpoints;
+    SF_TRY(sf_comm_agree(t->comm, clear ? sf_path_remove(t->latest) : SF_OK));
+    bool done = sf_train_is_done(o->work, &o->key, o->plans, o->val, o->save_probabilities);
+    SF_TRY(ask_first(t, &done));
+    return done ? SF_OK : validate(t);
+}
+
 sf_status sf_train_run(sf_comm *group, const sf_train_options *opt)
 {
-    SF_CHECK(sf_comm_size(group) == 1, SF_EUNSUPPORTED,
-             "a training runs on one rank in this version, not on %d", sf_comm_size(group));
-    trainer t = { .opt = opt };
-    char path[SF_PATH_MAX];
-    sf_status st;
-    SF_GOTO(done, st, setup(&t));
-    SF_GOTO(done, st, sf_path_join(path, t.dir, "training.log", NULL));
-    sf_log_file_open(path);
-    char key[256];
-    sf_work_key_text(key, &opt->key);
-    sf_log(SF_LOG_INFO, "train",
-           "%s epochs=%lld iterations=%lld batch=%lld train_cases=%d val_cases=%d threads=%d", key,
-           (long long)t.state.epochs, (long long)t.state.iterations, (long long)t.state.batch,
-           opt->train->count, opt->val->count, opt->threads);
+    trainer t = { .opt = opt, .comm = group };
+    sf_status st = setup(&t);
+    SF_GOTO(done, st, sf_comm_agree(group, st));
+    SF_GOTO(done, st, sf_group_attach(t.group, t.net, 0));
+    open_log(&t);
     SF_GOTO(done, st, opt->part == SF_TRAIN_WHOLE ? train_and_validate(&t) : validate_anew(&t));
 done:
-    sf_log_file_close();
+    if (writes(&t)) sf_log_file_close();
     sf_loader_destroy(&t.train);
     sf_loader_destroy(&t.val);
+    sf_group_destroy(&t.group);
     sf_network_destroy(&t.net);
     sf_handover_close(&t.previous_train);
     sf_handover_close(&t.previous_val);

@@ -69,7 +69,7 @@ static sf_status export_files(const validator *v, const sf_case *c, const sf_cas
 {
     sf_geometry geo;
     int channels;
-    SF_TRY(sf_image_probe(&geo, &channels, c->images[0]));
+    SF_TRY(sf_case_probe(&geo, &channels, c));
     const size_t voxels = (size_t)(geo.shape[0] * geo.shape[1] * geo.shape[2]);
     int32_t *labels = NULL;
     float *prob = NULL;
@@ -230,36 +230,59 @@ done:
     return st;
 }
 
-sf_status sf_validate_fold(const sf_train_options *opt, const sf_cases *cases,
+/* Folders, without what an interrupted run left half-written: rank 0, before anybody writes. */
+static sf_status make_folders(const validator *v)
+{
+    SF_TRY(sf_path_make_dirs(v->dir));
+    SF_TRY(sf_path_sweep_tmp(v->dir));
+    return v->next ? sf_handover_begin(v->fold_dir, v->next->name) : SF_OK;
+}
+
+static sf_status open_validator(validator *v, bool first)
+{
+    const sf_train_options *o = v->opt;
+    SF_TRY(sf_plans_config(&v->cfg, o->plans, o->key.config));
+    const bool best = o->part == SF_TRAIN_VALIDATE_BEST;
+    if (v->cfg->next_stage && !best)
+        SF_TRY(sf_plans_config(&v->next, o->plans, v->cfg->next_stage));
+    SF_TRY(sf_path_join(v->dir, v->fold_dir, best ? "validation_best" : "validation", NULL));
+    return first ? make_folders(v) : SF_OK;
+}
+
+/* Every `step`-th case from `first` on. */
+static sf_status predict_cases(validator *v, int first, int step)
+{
+    const sf_train_options *o = v->opt;
+    sf_progress *progress = sf_progress_begin("validation", o->val->count);
+    sf_status st = SF_OK;
+    for (int i = first; i < o->val->count; i += step) {
+        SF_CHECK_GOTO(done, st, !o->stop || !o->stop(o->stop_user), SF_ESTOP,
+                      "stopped during validation: run again to continue");
+        SF_GOTO(done, st, predict_case(v, i));
+        sf_progress_step(progress, i + 1);
+        sf_comm_poll(); /* other nodes may be waiting for their next task */
+    }
+done:
+    sf_progress_end(&progress);
+    return st;
+}
+
+sf_status sf_validate_fold(sf_comm *group, const sf_train_options *opt, const sf_cases *cases,
                            const sf_params *trained, const int16_t *const *previous,
                            const char *dir)
 {
+    const int rank = sf_comm_rank(group);
     validator v = { .opt = opt,
                     .labels = &opt->dataset->labels,
                     .cases = cases,
                     .previous = previous,
                     .fold_dir = dir };
-    SF_TRY(sf_plans_config(&v.cfg, opt->plans, opt->key.config));
-    const bool best = opt->part == SF_TRAIN_VALIDATE_BEST;
-    if (v.cfg->next_stage && !best) SF_TRY(sf_plans_config(&v.next, opt->plans, v.cfg->next_stage));
-    SF_TRY(sf_path_join(v.dir, dir, best ? "validation_best" : "validation", NULL));
-    SF_TRY(sf_path_make_dirs(v.dir));
-    SF_TRY(sf_path_sweep_tmp(v.dir));
-    if (v.next) SF_TRY(sf_handover_begin(dir, v.next->name));
-    sf_progress *progress = NULL;
-    sf_status st;
-    SF_GOTO(done, st, make_network(&v, trained));
-    progress = sf_progress_begin("validation", opt->val->count);
-    for (int i = 0; i < opt->val->count; i++) {
-        SF_CHECK_GOTO(done, st, !opt->stop || !opt->stop(opt->stop_user), SF_ESTOP,
-                      "stopped during validation: run again to continue");
-        SF_GOTO(done, st, predict_case(&v, i));
-        sf_progress_step(progress, i + 1);
-        sf_comm_poll(); /* other nodes may be waiting for their next task */
-    }
-    SF_GOTO(done, st, write_summary(&v));
+    SF_TRY(sf_comm_agree(group, open_validator(&v, rank == 0)));
+    sf_status st = make_network(&v, trained);
+    if (st == SF_OK) st = predict_cases(&v, rank, sf_comm_size(group));
+    SF_GOTO(done, st, sf_comm_agree(group, st));
+    st = sf_comm_agree(group, rank == 0 ? write_summary(&v) : SF_OK);
 done:
-    sf_progress_end(&progress);
     sf_network_destroy(&v.net);
     return st;
 }

@@ -3,6 +3,8 @@
 #include "batch/augment.h"
 #include "batch/cascade.h"
 #include "batch/labels_ops.h"
+#include "network/loss.h"
+#include "plan/dataset.h"
 #include "tests/support/support.h"
 #include <math.h>
 #include <stdio.h>
@@ -278,6 +280,75 @@ static void check_remove_label(vector *v)
     expect_seg(v, v->seg, voxels(v->seg_n) * v->seg_channels, 0);
 }
 
+/* Targets of all resolutions; the loss makes them, from the labels of the patch. */
+static void check_deep_supervision(vector *v)
+{
+    const json_t *scales = json_object_get(v->params, "scales");
+    const sf_shape in = { 1, 1, v->seg_n[0], v->seg_n[1], v->seg_n[2] };
+    assert_int_equal(v->seg_channels, 1);
+    for (size_t k = 0; k < json_array_size(scales); k++) {
+        char name[32];
+        int ndim;
+        int64_t dims[8], m[3];
+        const json_t *scale = json_array_get(scales, k);
+        for (int a = 0; a < 3; a++) {
+            const int at = a - 3 + v->dim;
+            m[a] = at < 0 ? 1 : (int64_t)rint((double)v->seg_n[a] * number(scale, (size_t)at));
+        }
+        snprintf(name, sizeof name, "scaled%zu", k);
+        int16_t *want = tst_h5_i16(v->file, member(v, name), &ndim, dims);
+        for (int a = 3 - v->dim; a < 3; a++) assert_int_equal(m[a], dims[a - 2 + v->dim]);
+        int16_t *got = malloc((size_t)voxels(m) * sizeof *got);
+        sf_target_downscale(v->seg, in, got, (sf_shape){ 1, 1, m[0], m[1], m[2] });
+        assert_memory_equal(got, want, (size_t)voxels(m) * sizeof *got);
+        free(got);
+        free(want);
+    }
+}
+
+/* dataset.json with these regions, decoded. */
+static sf_dataset *dataset_of(const json_t *regions)
+{
+    char path[512];
+    sf_dataset *d = NULL;
+    json_t *labels = json_pack("{s:i}", "background", 0), *order = json_array();
+    for (size_t r = 0; r < json_array_size(regions); r++) {
+        char name[32];
+        snprintf(name, sizeof name, "r%zu", r);
+        json_object_set(labels, name, json_array_get(regions, r));
+        json_array_append_new(order, json_integer((json_int_t)r + 1));
+    }
+    json_t *json =
+        json_pack("{s:{s:s}, s:o, s:o, s:i, s:s}", "channel_names", "0", "MRI", "labels", labels,
+                  "regions_class_order", order, "numTraining", 1, "file_ending", ".nii.gz");
+    snprintf(path, sizeof path, "%s/dataset.json", tst_tmp_dir());
+    tst_ok(sf_json_save(json, path, 2, false));
+    tst_ok(sf_dataset_from_json(&d, path));
+    json_decref(json);
+    return d;
+}
+
+/* Region r is one where the label is in it; an ignore label is one more channel. The loss reads
+ * labels and this table, and never stores such channels. */
+static void check_regions(vector *v)
+{
+    const json_t *ignore = json_object_get(v->params, "ignore_label");
+    sf_dataset *d = dataset_of(json_object_get(v->params, "regions"));
+    const sf_labels *l = &d->labels;
+    const int channels = l->n_eval + json_is_integer(ignore);
+    const int64_t n = voxels(v->seg_n);
+    int16_t *got = calloc((size_t)(channels * n), sizeof *got);
+    for (int64_t i = 0; i < n; i++) {
+        const int label = v->seg[i];
+        for (int r = 0; r < l->n_eval && label < l->n_labels; r++)
+            got[r * n + i] = (int16_t)(l->region_of[label] >> r & 1);
+        if (json_is_integer(ignore)) got[l->n_eval * n + i] = label == json_integer_value(ignore);
+    }
+    expect_seg(v, got, channels * n, 0);
+    free(got);
+    sf_dataset_destroy(&d);
+}
+
 /* The previous stage is channel 1 of seg; its one-hot channels follow the image. */
 static void check_one_hot(vector *v)
 {
@@ -371,6 +442,8 @@ static const struct {
     { "mirror", check_mirror },
     { "mask", check_mask },
     { "remove_label", check_remove_label },
+    { "deep_supervision", check_deep_supervision },
+    { "regions", check_regions },
     { "one_hot", check_one_hot },
     { "binary_operator", check_binary_operator },
     { "remove_component", check_remove_component },
@@ -398,12 +471,21 @@ static void check_kind(tst_h5 *file, sf_formulas formulas, size_t k)
                   KINDS[k].kind, count, worst);
 }
 
+/* Every group of the file is a kind that we know: nothing is left out. */
 static void check_file(const char *path, sf_formulas formulas)
 {
+    int count;
     tst_h5 *file = tst_h5_open(path);
-    for (size_t k = 0; k < sizeof KINDS / sizeof *KINDS; k++) {
-        if (tst_h5_has(file, KINDS[k].kind)) check_kind(file, formulas, k);
+    char **names = tst_h5_list(file, "/", &count);
+    for (int i = 0; i < count; i++) {
+        size_t k = 0;
+        while (k < sizeof KINDS / sizeof *KINDS && strcmp(KINDS[k].kind, names[i]) != 0) k++;
+        if (k == sizeof KINDS / sizeof *KINDS) fail_msg("%s: unknown kind %s", path, names[i]);
+        check_kind(file, formulas, k);
+        free(names[i]);
     }
+    assert_int_equal(count, sizeof KINDS / sizeof *KINDS);
+    free(names);
     tst_h5_close(file);
 }
 

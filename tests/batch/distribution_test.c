@@ -2,6 +2,7 @@
  * (oracle/augment/distributions.json), and our draws against the recipe. */
 #include "base/json.h"
 #include "batch/augment.h"
+#include "batch/cascade.h"
 #include "tests/support/support.h"
 #include <math.h>
 #include <stdio.h>
@@ -89,6 +90,55 @@ static double setting(const json_t *settings, const char *key, double otherwise)
     return v ? sf_json_num(v) : otherwise;
 }
 
+static bool is_true(const json_t *settings, const char *key)
+{
+    const json_t *v = json_object_get(settings, key);
+    return json_is_true(v) || (json_is_number(v) && json_number_value(v) != 0);
+}
+
+/* Half the draws on either side of 1: v2 says so, v1 shows it in the ranges it drew from. */
+static void check_law(const sf_augment_params *r, const json_t *entry, size_t k, bool v1)
+{
+    const json_t *settings = json_object_get(entry, "settings");
+    const json_t *range = json_object_get(settings, v1 ? NAMES[k].range_v1 : NAMES[k].range_v2);
+    bool halves = json_is_string(json_object_get(range, "law"));
+    if (v1) {
+        char key[64];
+        const json_t *drawn = json_object_get(json_object_get(entry, "drawn_2000"), "ranges");
+        snprintf(key, sizeof key, "uniform(%g, 1)", r->lo);
+        halves = r->hi > 1 && json_object_get(drawn, key) != NULL;
+        snprintf(key, sizeof key, "uniform(%g, %g)", halves ? 1.0 : r->lo, r->hi);
+        if (!json_object_get(drawn, key)) fail_msg("%s: v1 drew no %s", NAMES[k].name_v1, key);
+    }
+    assert_int_equal(r->halves, halves);
+}
+
+/* One value for all channels, one for all axes? */
+static void check_sharing(const sf_augment_params *r, const json_t *settings, bool v1)
+{
+    const bool own =
+        is_true(settings, "per_channel") || is_true(settings, "different_sigma_per_channel");
+    const json_t *axes = json_object_get(settings, "synchronize_axes");
+    assert_int_equal(r->shared, v1 ? !own : is_true(settings, "synchronize_channels"));
+    assert_int_equal(r->per_axis,
+                     v1 ? is_true(settings, "different_sigma_per_axis") : json_is_false(axes));
+}
+
+/* How often the peer's own object fired in 2000 calls. Where it then chooses channels, a call may
+ * change nothing: only v2 counts the decision itself. */
+static void check_frequency(const json_t *entry, double p, bool v1)
+{
+    const json_t *drawn = json_object_get(entry, "drawn_2000");
+    const json_t *f = v1 ? json_object_get(drawn, "fraction_of_calls_that_changed_the_image")
+                         : json_object_get(entry, "drawn_apply_frequency");
+    const json_t *settings = json_object_get(entry, "settings");
+    const bool chooses = setting(settings, "p_per_channel", 1) < 1;
+    assert_true(sf_json_is_num(f));
+    if (v1 && chooses) return;
+    within_5_sigma(json_string_value(json_object_get(entry, "transform")),
+                   (int64_t)rint(sf_json_num(f) * 2000), 2000, p);
+}
+
 static void check_row(const sf_augment *a, const json_t *entry, size_t k, bool v1)
 {
     const sf_augment_params *r = &a->row[NAMES[k].row];
@@ -100,9 +150,9 @@ static void check_row(const sf_augment *a, const json_t *entry, size_t k, bool v
     assert_true(r->p == p);
     assert_true(r->p_channel == setting(settings, "p_per_channel", 1.0));
     assert_true(r->lo == range[0] && r->hi == range[1]);
-    const json_t *law =
-        v1 ? NULL : json_object_get(json_object_get(settings, NAMES[k].range_v2), "law");
-    if (json_is_string(law)) assert_true(r->halves);
+    check_law(r, entry, k, v1);
+    check_sharing(r, settings, v1);
+    check_frequency(entry, r->p, v1);
 }
 
 static bool is_row(const json_t *entry, size_t k, bool v1)
@@ -128,16 +178,156 @@ static void check_spatial(const sf_augment *a, const json_t *entry, bool v1)
     assert_true(a->spatial.lo == range[0] && a->spatial.hi == range[1]);
 }
 
+/* ---- entries that are no row of the table ---- */
+
+static void check_mirror(const sf_augment *a, const json_t *entry, bool v1)
+{
+    const json_t *axes =
+        json_object_get(json_object_get(entry, "settings"), v1 ? "axes" : "allowed_axes");
+    const json_t *drawn = json_object_get(entry, "drawn_2000");
+    bool allowed[3] = { false };
+    for (size_t i = 0; i < json_array_size(axes); i++)
+        allowed[3 - a->dim + json_integer_value(json_array_get(axes, i))] = true;
+    for (int k = 0; k < 3; k++) assert_int_equal(a->setup.mirror[k], allowed[k]);
+    assert_true(a->p_mirror == 0.5);
+    if (v1) /* any axis */
+        within_5_sigma(
+            "mirror",
+            (int64_t)rint(2000 * setting(drawn, "fraction_of_calls_that_changed_the_image", -1)),
+            2000, 1 - pow(0.5, (double)json_array_size(axes)));
+    const char *key;
+    json_t *f;
+    json_object_foreach(json_object_get(drawn, "axis_flipped"), key, f)
+        within_5_sigma("mirror", (int64_t)rint(2000 * sf_json_num(f)), 2000, 0.5);
+}
+
+static void check_mask(const sf_augment *a, const json_t *entry, bool v1)
+{
+    const json_t *settings = json_object_get(entry, "settings");
+    const json_t *used = json_object_get(settings, "dct_for_where_it_was_used");
+    const json_t *channels = json_object_get(settings, "apply_to_channels");
+    assert_true(setting(settings, "set_outside_to", -1) == 0);
+    for (int c = 0; c < a->channels; c++) {
+        char key[16];
+        snprintf(key, sizeof key, "%d", c);
+        assert_int_equal(a->use_mask[c], v1 ? json_is_true(json_object_get(used, key))
+                                            : (size_t)c < json_array_size(channels));
+    }
+}
+
+/* v1's trainer swaps two arguments of the removal, so that it never acts (0 of 2000 calls): the
+ * paper's 15 % stand in the recipe, as in v2. */
+static void check_cascade(const char *recipe, const json_t *entry, bool v1)
+{
+    const json_t *s = json_object_get(entry, "settings");
+    const bool shapes = json_object_get(s, "strel_size") != NULL;
+    sf_recipe *r = NULL;
+    sf_cascade c;
+    double radius[2];
+    tst_ok(sf_recipe_load(&r, recipe));
+    tst_ok(sf_cascade_parse(&c, r->augment));
+    const double p = v1 ? setting(s, "p_per_sample", -1) : setting(entry, "apply_probability", -1);
+    const double label = setting(s, "p_per_label", -1);
+    assert_true(p == (shapes ? c.p_operator : c.p_component));
+    assert_true(label == (shapes ? c.p_operator_label : c.p_component_label));
+    if (shapes) {
+        range_of(radius, s, "strel_size");
+        assert_true(c.radius[0] == radius[0] && c.radius[1] == radius[1]);
+        check_frequency(entry, p, v1);
+    } else {
+        const double part = setting(
+            s, v1 ? "fill_with_other_class_p" : "dont_do_if_covers_more_than_x_percent", -1);
+        assert_true(c.max_fraction == part);
+    }
+    sf_recipe_destroy(&r);
+}
+
+/* Scales of the targets are powers of two that never grow. */
+static void check_targets(const json_t *entry)
+{
+    const json_t *scales = json_object_get(json_object_get(entry, "settings"), "ds_scales");
+    assert_true(json_array_size(scales) > 1);
+    for (size_t i = 0; i < json_array_size(scales); i++)
+        for (size_t k = 0; k < json_array_size(json_array_get(scales, i)); k++) {
+            int e;
+            const double x = sf_json_num(json_array_get(json_array_get(scales, i), k));
+            assert_true(frexp(x, &e) == 0.5 && e <= 1);
+        }
+}
+
+static void check_label_removal(const json_t *entry, bool v1)
+{
+    const json_t *s = json_object_get(entry, "settings");
+    assert_true(setting(s, v1 ? "remove_label" : "label_value", 0) == -1);
+    assert_true(setting(s, v1 ? "replace_with" : "set_to", -1) == 0);
+}
+
+/* Containers and copies: nothing to compare. One-hot, regions: batch.augment_oracle. */
+static const char *const plumbing[] = { "SegChannelSelectionTransform",
+                                        "RenameTransform",
+                                        "NumpyToTensor",
+                                        "Convert2DTo3DTransform",
+                                        "MoveSegAsOneHotToData",
+                                        "MoveSegAsOneHotToDataTransform",
+                                        "ConvertSegmentationToRegionsTransform" };
+
+static bool is_plumbing(const char *name)
+{
+    for (size_t i = 0; i < sizeof plumbing / sizeof *plumbing; i++)
+        if (strcmp(name, plumbing[i]) == 0) return true;
+    return false;
+}
+
+/* An entry of the pipeline that is neither spatial nor a row; an unknown one fails the test. */
+static void check_other(const sf_augment *a, const pairing *pair, const json_t *entry)
+{
+    const char *name = json_string_value(json_object_get(entry, "transform"));
+    if (strcmp(name, "MirrorTransform") == 0)
+        check_mirror(a, entry, pair->v1);
+    else if (strcmp(name, "MaskTransform") == 0 || strcmp(name, "MaskImageTransform") == 0)
+        check_mask(a, entry, pair->v1);
+    else if (strcmp(name, "RemoveLabelTransform") == 0)
+        check_label_removal(entry, pair->v1);
+    else if (strcmp(name, "Convert3DTo2DTransform") == 0)
+        assert_true(a->setup.dummy_2d);
+    else if (strncmp(name, "ApplyRandomBinary", 17) == 0 || strncmp(name, "RemoveRandom", 12) == 0)
+        check_cascade(pair->recipe, entry, pair->v1);
+    else if (strncmp(name, "DownsampleSegForDS", 18) == 0)
+        check_targets(entry);
+    else if (!is_plumbing(name))
+        fail_msg("%s: unknown transform %s", pair->peer, name);
+}
+
+/* The channels that the described pipeline masks. */
+static void masked_channels(bool mask[MAX_CHANNELS], const json_t *described)
+{
+    size_t i;
+    json_t *entry;
+    memset(mask, 0, MAX_CHANNELS * sizeof *mask);
+    json_array_foreach(json_object_get(described, "training"), i, entry)
+    {
+        const json_t *s = json_object_get(entry, "settings");
+        const json_t *used = json_object_get(s, "dct_for_where_it_was_used");
+        const size_t n = json_array_size(json_object_get(s, "apply_to_channels"));
+        for (int c = 0; c < MAX_CHANNELS; c++) {
+            char key[16];
+            snprintf(key, sizeof key, "%d", c);
+            mask[c] = mask[c] || (size_t)c < n || json_is_true(json_object_get(used, key));
+        }
+    }
+}
+
 static sf_augment *make_augment(const char *recipe, const json_t *described, int *channels)
 {
     sf_recipe *r;
     sf_augment *a;
-    bool mask[MAX_CHANNELS] = { true };
+    bool mask[MAX_CHANNELS];
     const json_t *patch = json_object_get(described, "patch_size");
     sf_config cfg = { .dim = (int)json_array_size(patch), .patch = { 1, 1, 1 }, .use_mask = mask };
     for (int i = 0; i < cfg.dim; i++) {
         cfg.patch[3 - cfg.dim + i] = json_integer_value(json_array_get(patch, (size_t)i));
     }
+    masked_channels(mask, described);
     *channels = (int)json_integer_value(json_object_get(described, "image_channels"));
     assert_in_range(*channels, 1, MAX_CHANNELS);
     tst_ok(sf_recipe_load(&r, recipe));
@@ -149,6 +339,8 @@ static sf_augment *make_augment(const char *recipe, const json_t *described, int
 static void check_described(const pairing *pair, const json_t *described)
 {
     int channels, seen = 0;
+    size_t index;
+    json_t *entry;
     sf_augment *a = make_augment(pair->recipe, described, &channels);
     const json_t *loaded = json_object_get(described, "loader_patch_size");
     const size_t dim = json_array_size(loaded);
@@ -156,33 +348,47 @@ static void check_described(const pairing *pair, const json_t *described)
         assert_int_equal(a->setup.initial[3 - dim + i],
                          json_integer_value(json_array_get(loaded, i)));
     }
-    size_t index;
-    json_t *entry;
     json_array_foreach(json_object_get(described, "training"), index, entry)
     {
         const char *name = json_string_value(json_object_get(entry, "transform"));
-        if (strcmp(name, "SpatialTransform") == 0) check_spatial(a, entry, pair->v1);
-        for (size_t k = 0; k < sizeof NAMES / sizeof *NAMES; k++) {
-            if (!is_row(entry, k, pair->v1)) continue;
-            assert_int_equal(NAMES[k].row, seen); /* the order of application is the table's */
-            check_row(a, entry, k, pair->v1);
-            seen++;
+        if (strcmp(name, "SpatialTransform") == 0) {
+            check_spatial(a, entry, pair->v1);
+            continue;
         }
+        size_t k = 0;
+        while (k < sizeof NAMES / sizeof *NAMES && !is_row(entry, k, pair->v1)) k++;
+        if (k == sizeof NAMES / sizeof *NAMES) {
+            check_other(a, pair, entry);
+            continue;
+        }
+        assert_int_equal(NAMES[k].row, seen); /* the order of application is the table's */
+        check_row(a, entry, k, pair->v1);
+        seen++;
     }
     assert_int_equal(seen, SF_AUG_COUNT);
+    /* validation: -1 -> 0, the previous stage, regions and targets; no draw, no mask */
+    json_array_foreach(json_object_get(described, "validation"), index, entry)
+    {
+        const char *name = json_string_value(json_object_get(entry, "transform"));
+        assert_true(is_plumbing(name) || strcmp(name, "RemoveLabelTransform") == 0 ||
+                    strncmp(name, "DownsampleSegForDS", 18) == 0);
+    }
     sf_augment_destroy(&a);
 }
 
 static void test_settings(void **state)
 {
+    int pipelines = 0;
     for (size_t p = 0; p < sizeof PAIRS / sizeof *PAIRS; p++) {
         const char *name;
         json_t *described;
         json_object_foreach(json_object_get(*state, PAIRS[p].peer), name, described)
         {
             check_described(&PAIRS[p], described);
+            pipelines++;
         }
     }
+    assert_int_equal(pipelines, 11);
 }
 
 /* ---- our draws follow the recipe ---- */

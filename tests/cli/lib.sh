@@ -2,6 +2,7 @@
 set -eu
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
+unset nnUNet_raw nnUNet_preprocessed nnUNet_results
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_mpi_yield_when_idle=1
 
 fail() { echo "FAILED: $*" >&2; exit 1; }

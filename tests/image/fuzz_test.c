@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const kinds[] = { "f.nii", "f2.nii", "f.nii.gz", "f.png", "f.tif" };
+static const char *const kinds[] = { "f.nii", "f2.nii", "f.nii.gz", "f.png", "f.tif",
+                                     "f.mha", "f.mhd",  "f.nrrd",   "f.nhdr" };
 
 static void name(char out[SF_PATH_MAX], const char *file)
 {
@@ -45,7 +46,11 @@ static void try_read(const char *path)
     sf_label_image *label = NULL;
     const sf_status st = sf_image_read(&img, files, 1);
     assert_true((st == SF_OK) == (img != NULL));
-    if (st != SF_OK) assert_non_null(strstr(sf_error_text(), path));
+    if (st != SF_OK) { /* a .mhd or .nhdr may have its faults in the file of its voxels */
+        char stem[SF_PATH_MAX];
+        tst_ok(sf_path_format(stem, "%.*s.", (int)(strchr(sf_path_base(path), '.') - path), path));
+        if (!strstr(sf_error_text(), stem)) fail_msg("%s", sf_error_text());
+    }
     if (img) { /* every promised voxel is there */
         const int64_t n = img->channels * img->geo.shape[0] * img->geo.shape[1] * img->geo.shape[2];
         volatile float sum = 0.0f;
@@ -58,6 +63,7 @@ static void try_read(const char *path)
 
 static void write_bytes(const char *path, const char *bytes, size_t size)
 {
+    remove(path); /* a file that is cut to 0 bytes and written anew goes to the disk at once */
     FILE *f = fopen(path, "wb");
     assert_non_null(f);
     assert_int_equal(size, fwrite(bytes, 1, size, f));
@@ -78,7 +84,8 @@ static void truncate_all(const char *kind)
         sf_image *img = NULL;
         write_bytes(path, copy, n);
         try_read(path);
-        if (strstr(kind, ".nii")) assert_true(sf_image_read(&img, files, 1) != SF_OK);
+        if (strstr(kind, ".nii") || strstr(kind, ".mha") || strstr(kind, ".nrrd"))
+            assert_true(sf_image_read(&img, files, 1) != SF_OK);
         sf_image_destroy(&img);
     }
     free(copy);

@@ -76,7 +76,14 @@ static void test_labels_round_trip(void **state)
     assert_int_equal(SF_EINVAL, sf_label_write(path, &geo, v, 2));
 }
 
-/* The prediction carries the source's position and text, but not its intent and scaling. */
+static void put16(unsigned char *p, int v)
+{
+    const int16_t w = (int16_t)v;
+    memcpy(p, &w, 2);
+}
+static void putf(unsigned char *p, float v) { memcpy(p, &v, 4); }
+
+/* The prediction carries the source's position, units, intent and text, but not its scaling. */
 static void test_header_is_carried_over(void **state)
 {
     char path[SF_PATH_MAX], twin[SF_PATH_MAX];
@@ -92,13 +99,15 @@ static void test_header_is_carried_over(void **state)
     tst_ok(sf_label_write(path, &geo, v, 1));
     tst_ok(sf_label_image_read(&img, path));
     memcpy(img->geo.nifti_header + 148, "scanner text", 13);
-    img->geo.nifti_header[68] = 5; /* intent: z score */
+    img->geo.nifti_header[68] = 5;   /* intent: z score */
+    img->geo.nifti_header[123] = 10; /* units: mm and s */
     tst_ok(sf_label_write(path, &img->geo, v, 1));
     tst_ok(sf_label_write(twin, &img->geo, v, 1));
     sf_label_image_destroy(&img);
     tst_ok(sf_label_image_read(&img, path));
     assert_string_equal("scanner text", (char *)img->geo.nifti_header + 148);
-    assert_int_equal(0, img->geo.nifti_header[68]);
+    assert_int_equal(5, img->geo.nifti_header[68]);
+    assert_int_equal(10, img->geo.nifti_header[123]);
     assert_memory_equal(geo.affine, img->geo.affine, sizeof geo.affine);
     sf_label_image_destroy(&img);
     tst_ok(sf_path_read(&a, &na, path, 0));
@@ -111,6 +120,26 @@ static void test_header_is_carried_over(void **state)
     sf_mem_free(b);
 }
 
+/* "Several values per voxel" would be wrong for labels. */
+static void test_vector_intent_is_dropped(void **state)
+{
+    char path[SF_PATH_MAX];
+    int32_t v[N] = { 0 };
+    sf_geometry geo;
+    sf_label_image *img = NULL;
+    (void)state;
+    name(path, "vector.nii.gz");
+    sf_geometry_make(&geo, SF_FORMAT_NIFTI, shape, spacing);
+    tst_ok(sf_label_write(path, &geo, v, 1));
+    tst_ok(sf_label_image_read(&img, path));
+    put16(img->geo.nifti_header + 68, 1007);
+    tst_ok(sf_label_write(path, &img->geo, v, 1));
+    sf_label_image_destroy(&img);
+    tst_ok(sf_label_image_read(&img, path));
+    assert_int_equal(0, img->geo.nifti_header[68] | img->geo.nifti_header[69]);
+    sf_label_image_destroy(&img);
+}
+
 /* Writes a small file whose header is changed by the test. */
 static void write_header(const char *path, const unsigned char *head, size_t size, size_t voxels)
 {
@@ -120,13 +149,6 @@ static void write_header(const char *path, const unsigned char *head, size_t siz
     for (size_t i = 0; i < voxels; i++) fputc((int)(i % 3), f);
     fclose(f);
 }
-
-static void put16(unsigned char *p, int v)
-{
-    const int16_t w = (int16_t)v;
-    memcpy(p, &w, 2);
-}
-static void putf(unsigned char *p, float v) { memcpy(p, &v, 4); }
 
 /* 4 x 3 x 2 voxels of uint8, 1 mm. */
 static void good_header(unsigned char h[352])
@@ -373,11 +395,11 @@ static void test_other_headers(void **state)
 static void test_names(void **state)
 {
     sf_image *img = NULL;
-    const char *missing[1] = { "/nonexistent/x.nii.gz" }, *odd[1] = { "x.mha" };
+    const char *missing[1] = { "/nonexistent/x.nii.gz" }, *odd[1] = { "x.bmp" };
     (void)state;
     assert_int_equal(SF_EIO, sf_image_read(&img, missing, 1));
     assert_int_equal(SF_EUNSUPPORTED, sf_image_read(&img, odd, 1));
-    assert_non_null(strstr(sf_error_text(), "x.mha"));
+    assert_non_null(strstr(sf_error_text(), "x.bmp"));
 }
 
 static int no_leak(void **state)
@@ -393,6 +415,7 @@ int main(void)
         cmocka_unit_test(test_float_round_trip),
         cmocka_unit_test(test_labels_round_trip),
         cmocka_unit_test(test_header_is_carried_over),
+        cmocka_unit_test(test_vector_intent_is_dropped),
         cmocka_unit_test(test_lying_headers),
         cmocka_unit_test(test_scaling),
         cmocka_unit_test(test_channels_must_agree),

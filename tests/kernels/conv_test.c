@@ -77,6 +77,8 @@ static void bench_make(bench *b, const conv_case *t)
     in.c = t->ci[0] + t->ci[1] + t->ci[2];
     tst_ok(sf_conv_make(&b->cf, in, t->co, t->k, t->s, SF_F32));
     tst_ok(sf_conv_make(&b->cd, in, t->co, t->k, t->s, SF_F64));
+    b->cf.in_blocks = 0;
+    for (int i = 0; i < b->n_in; i++) b->cf.in_blocks += sf_blocks(t->ci[i]);
     b->out = tst_tensor_make(b->cf.out, t->gap, 50);
     b->dout = tst_tensor_make(b->cf.out, t->gap, 60);
     b->n_w = t->co * in.c * t->k[0] * t->k[1] * t->k[2];

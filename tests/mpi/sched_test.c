@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 enum { MAX_TASKS = 64 };
+static sf_groups *groups; /* NULL: every rank by itself */
 
 typedef struct {
     int runs[MAX_TASKS]; /* how often each task ran on this rank */
@@ -34,7 +35,11 @@ static void compute(double seconds)
 static sf_status run_task(void *user, int task, sf_comm *group)
 {
     plan *p = user;
-    CHECK(sf_comm_size(group) == 1);
+    int told = task;
+    CHECK(sf_comm_size(group) == (groups ? sf_comm_size(groups->comm) : 1));
+    CHECK_OK(sf_comm_bcast(group, &told, sizeof told, 0));
+    CHECK(told == task); /* all ranks of the group are here */
+    if (sf_comm_rank(group) > 0) return SF_OK;
     p->rec.runs[task]++;
     p->rec.begun[task] = sf_now();
     const bool slow = (p->slow_rank0 && sf_comm_rank(sf_comm_world()) == 0 && p->ran == 0) ||
@@ -112,7 +117,7 @@ static void test_dependencies(void)
     plan p = new_plan(2);
     const int n = diamond(t);
     if (sf_comm_rank(sf_comm_world()) != 0) t[13].done = false; /* rank 0 decides */
-    CHECK_OK(sf_sched_run(sf_comm_world(), t, n, run_task, &p, &report));
+    CHECK_OK(sf_sched_run(sf_comm_world(), groups, t, n, run_task, &p, &report));
     record all = collect(&p);
     for (int i = 0; i < n; i++) {
         CHECK(all.runs[i] == (i != 13));
@@ -128,8 +133,8 @@ static void test_priority(void)
     plan p = new_plan(0);
     memset(t, 0, sizeof t);
     for (int i = 0; i < 20; i++) t[i].cost = (i * 7) % 20;
-    CHECK_OK(
-        sf_sched_run(sf_comm_self(), t, 20, run_task, &p, NULL)); /* one rank: a strict order */
+    CHECK_OK(sf_sched_run(sf_comm_self(), NULL, t, 20, run_task, &p,
+                          NULL)); /* one rank: a strict order */
     for (int i = 0; i < 20; i++) {
         CHECK(p.rec.runs[i] == 1);
         for (int k = 0; k < 20; k++)
@@ -145,7 +150,7 @@ static void test_end(sf_status want, const char *text)
     memset(t, 0, sizeof t);
     for (int i = 0; i < 40; i++) t[i].cost = 40 - i;
     *(want == SF_ESTOP ? &p.stop : &p.fail) = 3;
-    CHECK(sf_sched_run(sf_comm_world(), t, 40, run_task, &p, &report) == want);
+    CHECK(sf_sched_run(sf_comm_world(), groups, t, 40, run_task, &p, &report) == want);
     CHECK(strstr(sf_error_text(), text) != NULL);
     record all = collect(&p);
     CHECK(all.runs[3] == 1);
@@ -163,18 +168,18 @@ static void test_refused(void)
     memset(t, 0, sizeof t);
     t[0].needs = &b, t[0].n_needs = 1;
     t[1].needs = &a, t[1].n_needs = 1;
-    CHECK(sf_sched_run(sf_comm_world(), t, 3, run_task, &p, NULL) == SF_EINVAL);
+    CHECK(sf_sched_run(sf_comm_world(), groups, t, 3, run_task, &p, NULL) == SF_EINVAL);
     CHECK(strstr(sf_error_text(), "task 0 can never start") != NULL);
     t[1].done = true; /* cuts the circle */
-    CHECK_OK(sf_sched_run(sf_comm_world(), t, 3, run_task, &p, NULL));
+    CHECK_OK(sf_sched_run(sf_comm_world(), groups, t, 3, run_task, &p, NULL));
     t[1].needs = &far;
-    CHECK(sf_sched_run(sf_comm_world(), t, 3, run_task, &p, NULL) == SF_EINVAL);
+    CHECK(sf_sched_run(sf_comm_world(), groups, t, 3, run_task, &p, NULL) == SF_EINVAL);
     t[1].needs = &b; /* needs itself */
     t[1].done = false;
-    CHECK(sf_sched_run(sf_comm_world(), t, 3, run_task, &p, NULL) == SF_EINVAL);
+    CHECK(sf_sched_run(sf_comm_world(), groups, t, 3, run_task, &p, NULL) == SF_EINVAL);
     memset(t, 0, sizeof t);
     t[2].cost = sf_comm_rank(sf_comm_world());
-    CHECK(sf_sched_run(sf_comm_world(), t, 3, run_task, &p, NULL) ==
+    CHECK(sf_sched_run(sf_comm_world(), groups, t, 3, run_task, &p, NULL) ==
           (sf_comm_size(sf_comm_world()) > 1 ? SF_EINTERNAL : SF_OK));
 }
 
@@ -184,13 +189,13 @@ static void test_few(void)
     sf_sched_report report;
     plan p = new_plan(5);
     memset(t, 0, sizeof t);
-    CHECK_OK(sf_sched_run(sf_comm_world(), t, 0, run_task, &p, &report));
+    CHECK_OK(sf_sched_run(sf_comm_world(), groups, t, 0, run_task, &p, &report));
     CHECK(report.run == 0);
-    CHECK_OK(sf_sched_run(sf_comm_world(), t, 2, run_task, &p, &report));
+    CHECK_OK(sf_sched_run(sf_comm_world(), groups, t, 2, run_task, &p, &report));
     record all = collect(&p);
     CHECK(all.runs[0] == 1 && all.runs[1] == 1 && report.run == 2);
     t[0].done = t[1].done = true;
-    CHECK_OK(sf_sched_run(sf_comm_world(), t, 2, run_task, &p, &report));
+    CHECK_OK(sf_sched_run(sf_comm_world(), groups, t, 2, run_task, &p, &report));
     CHECK(report.run == 0);
 }
 
@@ -201,7 +206,7 @@ static void test_busy_rank0(void)
     plan p = new_plan(4);
     memset(t, 0, sizeof t);
     p.slow_rank0 = true;
-    CHECK_OK(sf_sched_run(sf_comm_world(), t, 30, run_task, &p, NULL));
+    CHECK_OK(sf_sched_run(sf_comm_world(), groups, t, 30, run_task, &p, NULL));
     record all = collect(&p);
     CHECK(total(&all) == 30);
     if (sf_comm_size(sf_comm_world()) > 1 && sf_comm_rank(sf_comm_world()) == 0) CHECK(p.ran <= 3);
@@ -217,9 +222,58 @@ static void test_idle(void)
     t[1].needs = &zero, t[1].n_needs = 1;
     p.slow_task0 = true;
     const double cpu = sf_cpu_seconds();
-    CHECK_OK(sf_sched_run(sf_comm_world(), t, 2, run_task, &p, &report));
+    CHECK_OK(sf_sched_run(sf_comm_world(), groups, t, 2, run_task, &p, &report));
     if (p.rec.runs[0] == 0) CHECK(sf_cpu_seconds() - cpu < 0.4);
     CHECK(report.idle > 0.8 * (sf_comm_size(sf_comm_world()) - 1));
+}
+
+/* 10 ranks on nodes of 4, 4 and 2: whole groups on one node where they fit. */
+static void test_places(void)
+{
+    const int node_of[10] = { 0, 0, 1, 1, 1, 1, 0, 0, 2, 2 };
+    const struct {
+        int n, size[5], want[10];
+    } rows[] = {
+        { 1, { 10 }, { 0 } },
+        { 4, { 1, 3, 4, 2 }, { 2, 2, 1, 1, 1, 0, 2, 2, 3, 3 } },
+        { 2, { 4, 6 }, { 1, 1, 0, 0, 0, 0, 1, 1, 1, 1 } },
+    };
+    int got[10];
+    for (int i = 0; i < 3; i++) {
+        CHECK_OK(sf_groups_place(got, node_of, 10, rows[i].size, rows[i].n));
+        for (int r = 0; r < 10; r++) CHECK(got[r] == rows[i].want[r]);
+    }
+    const int few[2] = { 4, 5 }, none[2] = { 10, 0 };
+    CHECK(sf_groups_place(got, node_of, 10, few, 2) == SF_EINVAL);
+    CHECK(sf_groups_place(got, node_of, 10, none, 2) == SF_EINVAL);
+}
+
+/* Groups of 2, 1, 1, ... ranks, the largest in the middle. */
+static void make_groups(void)
+{
+    const int ranks = sf_comm_size(sf_comm_world());
+    int size[64], n = 0;
+    for (int left = ranks; left > 0; n++) {
+        size[n] = n == 1 && left >= 2 ? 2 : 1;
+        left -= size[n];
+    }
+    CHECK_OK(sf_groups_create(&groups, sf_comm_world(), size, n));
+    CHECK(groups->n == n && sf_comm_size(groups->comm) == size[groups->index]);
+    size[0]++;
+    sf_groups *bad;
+    CHECK(sf_groups_create(&bad, sf_comm_world(), size, n) == SF_EINVAL && bad == NULL);
+}
+
+/* Group g begins with the g-th task by cost, although all are there at the same time. */
+static void test_first_tasks(void)
+{
+    sf_sched_task t[MAX_TASKS];
+    plan p = new_plan(20);
+    memset(t, 0, sizeof t);
+    const int n = groups->n;
+    for (int i = 0; i < n; i++) t[i].cost = i;
+    CHECK_OK(sf_sched_run(sf_comm_world(), groups, t, n, run_task, &p, NULL));
+    if (sf_comm_rank(groups->comm) == 0) CHECK(p.rec.runs[n - 1 - groups->index] == 1);
 }
 
 int main(int argc, char **argv)
@@ -233,6 +287,14 @@ int main(int argc, char **argv)
     test_few();
     test_busy_rank0();
     test_idle();
+    test_places();
+    make_groups();
+    test_dependencies();
+    test_end(SF_EDATA, "task 3 went wrong");
+    test_end(SF_ESTOP, "stopped in task 3");
+    test_few();
+    test_first_tasks();
+    sf_groups_destroy(&groups);
     sf_mpi_stop();
     CHECK(sf_mem_live(SF_MEM_CATEGORIES) == 0);
     return 0;

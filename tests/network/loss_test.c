@@ -9,7 +9,7 @@ enum { BATCH = 2, EDGE = 8, VOXELS = EDGE * EDGE * EDGE };
 
 /* --- fixtures ------------------------------------------------------------------------------- */
 
-static sf_network *make(sf_dtype dtype, int heads, int64_t batch)
+static sf_network *make_share(sf_dtype dtype, int heads, int64_t batch, int64_t first, int64_t of)
 {
     sf_arch arch = tst_small_arch(SF_NET_PLAIN);
     arch.n_stages = 3;
@@ -21,11 +21,18 @@ static sf_network *make(sf_dtype dtype, int heads, int64_t batch)
                                    .dtype = dtype,
                                    .training = true,
                                    .deep_supervision = true,
-                                   .threads = 1 };
+                                   .threads = 1,
+                                   .first = first,
+                                   .whole = of };
     sf_network *n = NULL;
     tst_ok(sf_network_create(&n, &o));
     tst_fill_params(sf_network_params(n));
     return n;
+}
+
+static sf_network *make(sf_dtype dtype, int heads, int64_t batch)
+{
+    return make_share(dtype, heads, batch, 0, 0);
 }
 
 static void fill(double *x, int16_t *labels, int64_t n, int classes)
@@ -216,21 +223,21 @@ static void region_mean(void **state)
     tst_labels_free(&l);
 }
 
-/* Two "ranks" with one sample each, run one after the other: the hook adds what the other one had.
- */
+/* Two "ranks" with one sample each, run one after the other: the hook adds the other one's row. */
 typedef struct {
-    double other[2][SF_MAX_STAGES][64];
+    double row[2][SF_MAX_STAGES][64];
     int rank, level;
     bool record;
 } group;
-static sf_status add_other(void *user, double *v, int64_t n)
+static sf_status add_other(void *user, double *rows, int64_t width)
 {
     group *g = user;
-    for (int64_t i = 0; i < n; i++) {
+    const int from = g->record ? g->rank : 1 - g->rank;
+    for (int64_t i = 0; i < width; i++) {
         if (g->record)
-            g->other[g->rank][g->level][i] = v[i];
+            g->row[from][g->level][i] = rows[from * width + i];
         else
-            v[i] = g->other[0][g->level][i] + g->other[1][g->level][i];
+            rows[from * width + i] = g->row[from][g->level][i];
     }
     g->level++;
     return SF_OK;
@@ -243,28 +250,31 @@ static void check_group(bool batch_dice)
     tst_labels l;
     tst_labels_make(&l, 3);
     fill(x, labels, BATCH * VOXELS, 3);
-    sf_network *whole_net = make(SF_F64, 3, BATCH), *part = make(SF_F64, 3, 1);
+    sf_network *whole_net = make(SF_F64, 3, BATCH);
+    sf_network *part[2] = { make_share(SF_F64, 3, 1, 0, BATCH),
+                            make_share(SF_F64, 3, 1, 1, BATCH) };
     sf_loss_options o = tst_loss_options(&l.labels, batch_dice, BATCH);
     sf_loss_report want, got;
     group g = { .record = true };
     tst_ok(sf_network_forward(whole_net, x, BATCH));
     tst_ok(sf_loss_evaluate(whole_net, labels, &o, true, &want));
-    o.reduce = add_other;
-    o.reduce_user = &g;
+    o.gather = add_other;
+    o.gather_user = &g;
     for (int pass = 0; pass < 2; pass++, g.record = false)
         for (g.rank = 0; g.rank < 2; g.rank++) {
             g.level = 0;
-            tst_ok(sf_network_forward(part, x + g.rank * VOXELS, 1));
-            tst_ok(sf_loss_evaluate(part, labels + g.rank * VOXELS, &o, true, &got));
+            sf_network *n = part[g.rank];
+            tst_ok(sf_network_forward(n, x + g.rank * VOXELS, 1));
+            tst_ok(sf_loss_evaluate(n, labels + g.rank * VOXELS, &o, true, &got));
             if (g.record) continue;
-            assert_true(fabs(got.total - want.total) < 1e-14);
-            const double *a = sf_network_dlogits(part, 0);
+            assert_memory_equal(&got, &want, sizeof got); /* the very same bits */
+            const double *a = sf_network_dlogits(n, 0);
             const double *b =
                 (const double *)sf_network_dlogits(whole_net, 0) + g.rank * 3 * VOXELS;
-            for (int i = 0; i < 3 * VOXELS; i++) assert_true(fabs(a[i] - b[i]) < 1e-15);
+            assert_memory_equal(a, b, 3 * VOXELS * sizeof *a);
         }
     sf_network_destroy(&whole_net);
-    sf_network_destroy(&part);
+    for (int r = 0; r < 2; r++) sf_network_destroy(&part[r]);
     tst_labels_free(&l);
 }
 

@@ -264,9 +264,11 @@ static void memory(void **state)
     free(labels);
 }
 
-static void count_gradients(void *user, int param)
+static void count_gradients(void *user, int param, const void *const *part, int parts)
 {
     int *seen = user;
+    assert_int_equal(parts, 1);
+    assert_non_null(part[0]);
     seen[param]++;
 }
 

@@ -105,7 +105,7 @@ static void compare_dataset(const char *folder, const sf_recipe *r)
     check_same_bits(got, d, r);
     for (int c = 0; c < d->n_train; c++) {
         char *problem = NULL;
-        tst_ok(sf_dataset_verify_case(d, &d->train[c], &problem));
+        tst_ok(sf_dataset_verify_case(d, &d->train[c], &problem, NULL));
         assert_null(problem);
     }
     sf_fingerprint_destroy(&got);

@@ -60,7 +60,9 @@ static void load(setup *s, tst_h5 *f, const char *group)
     s->plans = (sf_plans){ .transpose_forward = { 0, 1, 2 },
                            .transpose_backward = { 0, 1, 2 },
                            .recipe = &s->recipe };
-    s->cfg = (sf_config){ .dim = 3, .spacing = { 1, 1, 1 }, .prob = { false, 1, 0, -1 } };
+    s->cfg = (sf_config){ .dim = 3,
+                          .spacing = { 1, 1, 1 },
+                          .prob = { .order = 1, .force_separate_z = -1 } };
     assert_int_equal(s->d->labels.n_heads, s->heads);
 }
 

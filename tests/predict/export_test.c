@@ -26,7 +26,9 @@ static void make(setup *s)
     s->plans = (sf_plans){ .transpose_forward = { 2, 0, 1 },
                            .transpose_backward = { 1, 2, 0 },
                            .recipe = &s->recipe };
-    s->cfg = (sf_config){ .dim = 3, .spacing = { 2, 2, 2 }, .prob = { false, 1, 0, -1 } };
+    s->cfg = (sf_config){ .dim = 3,
+                          .spacing = { 2, 2, 2 },
+                          .prob = { .order = 1, .force_separate_z = -1 } };
     s->labels =
         (sf_labels){ .n_entries = 3, .n_heads = 3, .n_labels = 3, .ignore = -1, .n_eval = 2 };
     s->props = (sf_case_props){ .spacing = { 1, 1, 1 },

@@ -56,8 +56,8 @@ static void make_plan(setup *s)
                           .use_mask = s->use_mask,
                           .spacing = { 1.5, 1.2, 1.0 },
                           .patch = { 8, 8, 8 },
-                          .data = { false, 3, 0, -1 },
-                          .seg = { true, 1, 0, -1 } };
+                          .data = { .order = 3, .force_separate_z = -1 },
+                          .seg = { .is_seg = true, .order = 1, .force_separate_z = -1 } };
     s->plans = (sf_plans){ .json = json_object(),
                            .transpose_forward = { 0, 1, 2 },
                            .transpose_backward = { 0, 1, 2 },
@@ -79,7 +79,9 @@ static void make(setup *s)
         tst_ok(sf_path_format(s->image[i], "%s/case%d_0000.nii.gz", s->dir, i));
         tst_ok(sf_path_format(s->label[i], "%s/case%d.nii.gz", s->dir, i));
         s->images[i] = s->image[i];
-        s->train[i] = (sf_case){ s->id[i], &s->images[i], 1, s->label[i] };
+        s->train[i] = (sf_case){
+            .id = s->id[i], .images = &s->images[i], .n_images = 1, .label = s->label[i]
+        };
         if (sf_comm_rank(world) == 0) write_case(s, i);
     }
     s->d = (sf_dataset){ .dir = s->dir, .name = "test", .train = s->train, .n_train = CASES };

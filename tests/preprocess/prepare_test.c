@@ -54,8 +54,8 @@ static void make(setup *s, const double spacing[3], const double target[3], bool
     s->cfg = (sf_config){ .dim = 3,
                           .norm = s->norm,
                           .use_mask = s->use_mask,
-                          .data = { false, 3, 0, -1 },
-                          .seg = { true, 1, 0, -1 } };
+                          .data = { .order = 3, .force_separate_z = -1 },
+                          .seg = { .is_seg = true, .order = 1, .force_separate_z = -1 } };
     memcpy(s->cfg.spacing, target, sizeof s->cfg.spacing);
     s->plans = (sf_plans){ .transpose_forward = { 0, 1, 2 },
                            .transpose_backward = { 0, 1, 2 },

@@ -99,7 +99,7 @@ static void test_resample(void **state)
     char **name = tst_h5_list(f, "/", &count);
     double worst[2] = { 0, 0 };
     for (int i = 0; i < count; i++) {
-        vector v;
+        vector v = { 0 };
         if (tst_h5_has_attr(f, name[i], "old_spacing")) {
             read_vector(f, name[i], &v);
             const int axis = sf_resample_separate_axis(&v.r, v.old, v.next, 3.0);

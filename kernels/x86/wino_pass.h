@@ -1,0 +1,309 @@
+/* Forward pass and gradient of the input. Part of wino_body.h, after loading, weights, products and
+ * storing. */
+typedef struct {
+    wino_geo g;
+    const sf_conv *c;
+    weights w;
+    const sf_input *in;
+    int n_in;
+    const sf_view *out;
+    const bool *accumulate;
+    int n_out;
+    const float *bias;
+    limits box;   /* of the outputs that are held */
+    bool stream;  /* outputs too large for the caches */
+    double *sums; /* [sample][block][2 layers of tiles][slices of a tile][2][ob*16], or NULL */
+    float *u, *v,
+        *own; /* weights; inputs of a deep pass; what a thread works in, own_floats each */
+    size_t own_floats;
+} pass;
+
+/* Outputs beyond this do not stay in a cache until they are read. */
+enum { STREAM_BYTES = 16 << 20 };
+
+static int64_t u_pitch(const wino_geo *g) { return g->ib * SF_CBLOCK * CG + PAD; }
+static int64_t v_pitch(const wino_geo *g, int64_t tiles) { return g->ib * SF_CBLOCK * tiles + PAD; }
+static int64_t m_pitch(int64_t rows) { return rows * CG + PAD / 2; }
+
+/* Few tiles, many channels: U of 16 inputs x CG outputs is made in the cache and used at once for
+ * the tiles of all samples. */
+enum { DEEP_ROWS = 96, DEEP_WEIGHTS = 2 << 20, DU_PITCH = SF_CBLOCK * CG + 16 };
+static bool is_deep(const wino_geo *g, int64_t samples)
+{
+    return samples * g->tiles <= DEEP_ROWS &&
+           g->coords * g->ib * SF_CBLOCK * g->groups * CG > DEEP_WEIGHTS;
+}
+
+/* --- statistics ----------------------------------------------------------------------------- */
+
+/* The statistics of a slice are summed tile by tile within a block, then over the blocks of a
+ * layer (the tiles of one index along the axis of the slices). A block meets two layers at most. */
+static int slice_axis(const wino_geo *g) { return sf_slice_axis(g->extent); }
+static int64_t layer_tiles(const wino_geo *g)
+{
+    return g->grid[2] * (slice_axis(g) == 0 ? g->grid[1] : 1);
+}
+static int64_t pass_blocks(const wino_geo *g) { return (g->tiles + g->block - 1) / g->block; }
+static int64_t layer_floats(const wino_geo *g) /* doubles, in truth */
+{
+    return g->m[slice_axis(g)] * 2 * g->ob * SF_CBLOCK;
+}
+static bool sums_fit(const wino_geo *g) { return layer_tiles(g) >= g->block; }
+
+static double *sums_at(const pass *p, int64_t n, int64_t block, int64_t layer)
+{
+    const wino_geo *g = &p->g;
+    const int64_t first = block * g->block / layer_tiles(g);
+    return p->sums + ((n * pass_blocks(g) + block) * 2 + layer - first) * layer_floats(g);
+}
+
+static void combine_sums(const pass *p, int64_t n, int64_t layer, double *stats)
+{
+    const wino_geo *g = &p->g;
+    const int axis = slice_axis(g);
+    const int64_t lt = layer_tiles(g), lanes = g->ob * SF_CBLOCK, slices = g->extent[axis];
+    const int64_t b0 = layer * lt / g->block, b1 = ((layer + 1) * lt - 1) / g->block;
+    for (int s = 0; s < g->m[axis]; s++) {
+        const int64_t slice = layer * g->m[axis] + s;
+        if (slice < p->box.lo[axis] || slice >= p->box.hi[axis]) continue;
+        for (int64_t c = 0; c < lanes; c++)
+            for (int q = 0; q < 2; q++) {
+                double sum = 0;
+                for (int64_t b = b0; b <= b1; b++)
+                    sum += sums_at(p, n, b, layer)[(s * 2 + q) * lanes + c];
+                stats[((n * lanes + c) * slices + slice) * 2 + q] = sum;
+            }
+    }
+}
+
+/* --- one block of tiles ---------------------------------------------------------------------- */
+
+static void load_tiles(const pass *p, int64_t n, int64_t b, const int64_t *list, int64_t count,
+                       float *v, int64_t pitch, float *cube)
+{
+    const sf_block_at at = sf_inputs_block(p->in, p->n_in, b);
+    const source s = open_source(&p->in[at.entry], n, at.cb);
+    const limits l = whole_volume(&p->g);
+    for (int64_t i = 0; i < count; i++)
+        transform_tile(&p->g, IN, &s, list[i], &l, v + i * SF_CBLOCK, pitch, cube, NULL);
+}
+
+static target open_target(const pass *p, int64_t n, int64_t q)
+{
+    const sf_block_at at = sf_views_block(p->out, p->n_out, q);
+    const sf_view *y = &p->out[at.entry];
+    target t = { .data = view_base(y, n, at.cb),
+                 .sd = y->stride_d,
+                 .sh = y->stride_h,
+                 .l = p->box,
+                 .add = p->accumulate && p->accumulate[at.entry],
+                 .sums_row = p->g.ob * SF_CBLOCK,
+                 .deep = slice_axis(&p->g) == 0 };
+    t.stream = p->stream && !t.add && (uintptr_t)t.data % 64 == 0;
+    for (int64_t l = 0; p->bias && l < at.lanes; l++) t.bias[l] = p->bias[at.first + l];
+    return t;
+}
+
+/* Rows of M of one group back to the outputs. */
+static void store_group(const pass *p, int64_t n, int64_t group, int64_t block, const int64_t *list,
+                        int64_t count, const float *m, int64_t pitch, float *cube)
+{
+    const wino_geo *g = &p->g;
+    for (int64_t q = group * OB; q < group * OB + OB && q < g->ob; q++) {
+        target t = open_target(p, n, q);
+        for (int64_t i = 0; i < count; i++) {
+            if (p->sums) t.sums = sums_at(p, n, block, list[i] / layer_tiles(g)) + q * SF_CBLOCK;
+            store_tile(g, &t, list[i], m + i * CG + q % OB * SF_CBLOCK, pitch, cube);
+        }
+    }
+}
+
+static void run_block(const pass *p, int64_t n, int64_t block, float *own)
+{
+    const wino_geo *g = &p->g;
+    int64_t list[MAX_BLOCK];
+    const int64_t first = block * g->block;
+    const int64_t end = first + g->block < g->tiles ? first + g->block : g->tiles;
+    const int64_t count = list_tiles(g, first, end, &p->box, list);
+    const int64_t vp = v_pitch(g, count), mp = m_pitch(count);
+    float *cube = own, *v = cube + CUBE, *m = v + g->coords * v_pitch(g, g->block);
+    if (p->sums)
+        memset(p->sums + (n * pass_blocks(g) + block) * 2 * layer_floats(g), 0,
+               (size_t)(2 * layer_floats(g)) * sizeof *p->sums);
+    for (int64_t b = 0; b < g->ib && count > 0; b++)
+        load_tiles(p, n, b, list, count, v + b * count * SF_CBLOCK, vp, cube);
+    for (int64_t group = 0; group < g->groups && count > 0; group++) {
+        const float *u = p->u + group * g->coords * u_pitch(g);
+        for (int k = 0; k < g->coords; k++)
+            products(count, g->ib, v + k * vp, count * SF_CBLOCK, u + k * u_pitch(g), m + k * mp);
+        store_group(p, n, group, block, list, count, m, mp, cube);
+    }
+}
+
+/* U of input block b for one group. */
+static void group_u(const pass *p, int64_t group, int64_t b, float *u, int64_t pitch, float *own)
+{
+    const wino_geo *g = &p->g;
+    const sf_block_at from = sf_inputs_block(p->in, p->n_in, b);
+    for (int64_t i = 0; i < OB; i++) {
+        sf_block_at to = { 0 }; /* past the last: no lanes, all zero */
+        if (group * OB + i < g->ob) to = sf_views_block(p->out, p->n_out, group * OB + i);
+        fill_u(g, &p->w, &from, &to, u + i * SF_CBLOCK, pitch, own + CUBE, own);
+    }
+}
+
+static void run_shallow(const pass *p, double *stats, int threads)
+{
+    const wino_geo *g = &p->g;
+    const int64_t samples = p->c->in.n, blocks = pass_blocks(g);
+    const int64_t layers = p->sums ? g->grid[slice_axis(g)] : 0;
+#pragma omp parallel num_threads(threads)
+    {
+        float *own = p->own + (size_t)omp_get_thread_num() * p->own_floats;
+#pragma omp for schedule(static)
+        for (int64_t i = 0; i < g->groups * g->ib; i++) {
+            const int64_t group = i / g->ib, b = i % g->ib;
+            group_u(p, group, b, p->u + group * g->coords * u_pitch(g) + b * SF_CBLOCK * CG,
+                    u_pitch(g), own);
+        }
+#pragma omp for schedule(dynamic, 1)
+        for (int64_t i = 0; i < samples * blocks; i++) {
+            run_block(p, i / blocks, i % blocks, own);
+            if (p->stream) _mm_sfence();
+        }
+#pragma omp for schedule(static)
+        for (int64_t i = 0; i < samples * layers; i++)
+            combine_sums(p, i / layers, i % layers, stats);
+    }
+}
+
+/* --- deep layers ----------------------------------------------------------------------------- */
+
+static size_t deep_own(const wino_geo *g, int64_t samples)
+{
+    return CUBE + TAPS + lines16(g->coords * DU_PITCH) +
+           lines16(g->coords * m_pitch(samples * g->tiles));
+}
+
+/* V[coordinate][block][sample, tile][16] of everything. */
+static void run_deep_group(const pass *p, const int64_t *list, int64_t tiles, int64_t group,
+                           float *own)
+{
+    const wino_geo *g = &p->g;
+    const int64_t rows = p->c->in.n * tiles, vp = v_pitch(g, rows), mp = m_pitch(rows);
+    float *u = own + CUBE + TAPS, *m = u + lines16(g->coords * DU_PITCH);
+    for (int64_t b = 0; b < g->ib; b++) {
+        group_u(p, group, b, u, DU_PITCH, own);
+        for (int k = 0; k < g->coords; k++)
+            (b ? products_add : products)(rows, 1, p->v + k * vp + b * rows * SF_CBLOCK, 0,
+                                          u + k * DU_PITCH, m + k * mp);
+    }
+    for (int64_t n = 0; n < p->c->in.n; n++)
+        store_group(p, n, group, 0, list, tiles, m + n * tiles * CG, mp, own);
+}
+
+static void run_deep(const pass *p, int threads)
+{
+    const wino_geo *g = &p->g;
+    int64_t list[DEEP_ROWS];
+    const int64_t samples = p->c->in.n, tiles = list_tiles(g, 0, g->tiles, &p->box, list);
+    const int64_t rows = samples * tiles, vp = v_pitch(g, rows);
+#pragma omp parallel num_threads(threads)
+    {
+        float *own = p->own + (size_t)omp_get_thread_num() * p->own_floats;
+#pragma omp for schedule(dynamic, 1)
+        for (int64_t i = 0; i < samples * g->ib; i++) {
+            const int64_t n = i / g->ib, b = i % g->ib;
+            load_tiles(p, n, b, list, tiles, p->v + (b * rows + n * tiles) * SF_CBLOCK, vp, own);
+        }
+#pragma omp for schedule(dynamic, 1)
+        for (int64_t i = 0; i < g->groups; i++) run_deep_group(p, list, tiles, i, own);
+    }
+}
+
+/* --- the passes ------------------------------------------------------------------------------ */
+
+static size_t block_own(const wino_geo *g)
+{
+    const size_t block =
+        lines16(g->coords * v_pitch(g, g->block)) + lines16(g->coords * m_pitch(g->block));
+    return CUBE + (block > TAPS ? block : TAPS);
+}
+
+static size_t sums_floats(const wino_geo *g, int64_t samples)
+{
+    return sums_fit(g) ? (size_t)(samples * pass_blocks(g) * 4 * layer_floats(g)) : 0;
+}
+
+static size_t pass_floats(const wino_geo *g, int64_t samples, int threads)
+{
+    if (is_deep(g, samples))
+        return lines16(g->coords * v_pitch(g, samples * g->tiles)) +
+               (size_t)threads * deep_own(g, samples);
+    return lines16(g->groups * g->coords * u_pitch(g)) + sums_floats(g, samples) +
+           (size_t)threads * block_own(g);
+}
+
+/* Statistics come out of the blocks when the slab has whole slices. */
+static bool whole_slices(const pass *p)
+{
+    for (int a = slice_axis(&p->g) + 1; a < 3; a++)
+        if (p->box.lo[a] > 0 || p->box.hi[a] < p->g.extent[a]) return false;
+    return true;
+}
+
+static void run_pass(pass *p, void *space, double *stats, int threads)
+{
+    const wino_geo *g = &p->g;
+    const int64_t samples = p->c->in.n;
+    float *at = align64(space);
+    p->box = held(&p->out[0]);
+    p->stream =
+        samples * g->ob * SF_CBLOCK * g->extent[0] * g->extent[1] * g->extent[2] * 4 > STREAM_BYTES;
+    if (is_deep(g, samples)) {
+        p->v = at;
+        p->own = at + lines16(g->coords * v_pitch(g, samples * g->tiles));
+        p->own_floats = deep_own(g, samples);
+        run_deep(p, threads);
+        if (stats) sf_norm_stats(&p->out[0], stats, threads);
+        return;
+    }
+    const bool fused = stats && sums_fit(g) && whole_slices(p);
+    p->sums = fused ? (double *)at : NULL;
+    p->u = at + sums_floats(g, samples);
+    p->own = p->u + lines16(g->groups * g->coords * u_pitch(g));
+    p->own_floats = block_own(g);
+    run_shallow(p, stats, threads);
+    if (stats && !fused) sf_norm_stats(&p->out[0], stats, threads);
+}
+
+static sf_status forward(const sf_conv *c, const sf_conv_fwd *a, void *space)
+{
+    SF_TRY(sf_gather_check(a->n_in));
+    pass p = { .c = c,
+               .w = weights_of(c, a->weight, false),
+               .in = a->in,
+               .n_in = a->n_in,
+               .out = &a->out,
+               .n_out = 1,
+               .bias = a->bias };
+    p.g = make_geo(c, sf_inputs_blocks(a->in, a->n_in), sf_blocks(c->out.c));
+    run_pass(&p, space, a->stats, a->threads);
+    return SF_OK;
+}
+
+static sf_status backward_data(const sf_conv *c, const sf_conv_bwd_data *a, void *space)
+{
+    SF_TRY(sf_gather_check(a->n_in));
+    const sf_input in = { .x = a->dout };
+    pass p = { .c = c,
+               .w = weights_of(c, a->weight, true),
+               .in = &in,
+               .n_in = 1,
+               .out = a->din,
+               .accumulate = a->accumulate,
+               .n_out = a->n_in };
+    p.g = make_geo(c, sf_blocks(c->out.c), sf_views_blocks(a->din, a->n_in));
+    run_pass(&p, space, NULL, a->threads);
+    return SF_OK;
+}

@@ -1,0 +1,31 @@
+/** How the ranks of a run are split into groups: each group trains one task at a time, its ranks
+ *  share the samples of the batch (train/group.h). A layout changes how long a run takes, never its
+ *  result. Pure functions, the same on all ranks for the same input. */
+#ifndef SF_FLEET_LAYOUT_H
+#define SF_FLEET_LAYOUT_H
+#include "mpi/sched.h"
+
+/** What the cost model knows of a task: operations of the whole training (any unit, the same for
+ *  all), and the samples of its batch, which is also the most ranks that it can use. */
+typedef struct {
+    double work;
+    int64_t batch;
+} sf_layout_task;
+
+/** Time of a task on a group, in units of work: that of the rank with the most samples, and 2 % for
+ *  every further rank (sums over the group). */
+double sf_layout_time(const sf_layout_task *t, int ranks);
+
+/** Sizes of groups that let all tasks that are not done end soonest, as far as this model knows: of
+ *  equal groups of 1, 2, 3, ... ranks and of groups in proportion to the tasks that can start at
+ *  once, the first with the shortest run. As many tasks as ranks or more of one length: groups of
+ *  one. sizes has room for `ranks` entries, which sum to `ranks`. SF_ENOMEM. */
+sf_status sf_layout_auto(int *sizes, int *n, const sf_sched_task *tasks,
+                         const sf_layout_task *costs, int n_tasks, int ranks);
+/** "2x3,1x2" = two groups of three ranks and one of two. SF_EINVAL says what is wrong: not such a
+ *  list, or the sum is not `ranks`. */
+sf_status sf_layout_parse(int *sizes, int *n, const char *text, int ranks);
+/** The same form; cut when it does not fit. */
+void sf_layout_text(char out[64], const int *sizes, int n);
+
+#endif

@@ -1,0 +1,46 @@
+/** One training on a group of ranks: the samples of every batch are spread over the ranks, the
+ *  weights after each step are those of one rank, bit for bit (decisions.md "Numbers and bits" 2).
+ *
+ *  Rank r computes the samples [batch*r/ranks, batch*(r+1)/ranks). Partial gradients go to the
+ *  owners of the weights while the backward pass runs, owners step their pieces, all get the new
+ *  weights (mpi/grad.h). Sums over samples of the loss and of the gradient's norm are made from
+ *  gathered rows, in the same tree on every rank. With one rank nothing is copied or sent.
+ *
+ *  Bytes sent by a rank in one step: sf_grad_bytes, and (ranks - 1) x 8 x (its samples x the loss
+ *  terms of all levels + its blocks of SF_GRAD_UNIT weights); `sf_group_step_bytes`.
+ *  A group belongs to one network of one training; its state between two steps is that network's
+ *  parameters alone (after sf_group_collect, rank 0's), so that a training can go on with any other
+ *  group. Collective where said; main thread only. */
+#ifndef SF_TRAIN_GROUP_H
+#define SF_TRAIN_GROUP_H
+#include "mpi/comm.h"
+#include "network/network.h"
+#include "network/optim.h"
+
+typedef struct sf_group sf_group;
+
+/** Not collective. SF_EINVAL: more ranks than samples. c is borrowed. */
+sf_status sf_group_create(sf_group **out, sf_comm *c, int64_t batch);
+/** Collective. NULL inside is allowed when it is so on all ranks. */
+void sf_group_destroy(sf_group **g);
+/** This rank's samples; `whole` is what the network's options want: 0 for a group of one. */
+void sf_group_share(const sf_group *g, int64_t *first, int64_t *count, int64_t *whole);
+/** Collective. Take the network, which was made with this share. bucket_bytes: see sf_grad_create;
+ *  0 = the usual size. */
+sf_status sf_group_attach(sf_group *g, sf_network *net, int64_t bucket_bytes);
+
+/** sf_gather_fn for the loss (user: the group); NULL where the group has one rank. Collective. */
+sf_status sf_group_gather(void *group, double *rows, int64_t width);
+/** Collective: sf_network_backward, with the sums over the group under way meanwhile. */
+sf_status sf_group_backward(sf_group *g);
+/** Collective: as sf_optim_step, for the whole group's gradient. */
+sf_status sf_group_step(sf_group *g, const sf_optim *o, double lr, int threads, double *norm);
+/** Collective: rank 0's momentum becomes complete, as a checkpoint needs it. */
+sf_status sf_group_collect(sf_group *g);
+
+/** By the formula, and as counted since sf_group_attach. Sums gathered for an online validation and
+ *  sf_group_collect count in the latter alone. */
+int64_t sf_group_step_bytes(const sf_group *g);
+int64_t sf_group_sent(const sf_group *g);
+
+#endif

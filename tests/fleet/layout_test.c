@@ -1,0 +1,99 @@
+/** Layouts: what --layout accepts, and what the cost model chooses. */
+#include "base/mem.h"
+#include "fleet/layout.h"
+#include "tests/support/support.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MOST = 64 };
+
+static void parsed(const char *text, int ranks, const char *want)
+{
+    int sizes[MOST], n;
+    char got[64];
+    tst_ok(sf_layout_parse(sizes, &n, text, ranks));
+    sf_layout_text(got, sizes, n);
+    assert_string_equal(got, want);
+}
+
+static void refused(const char *text, int ranks, const char *word)
+{
+    int sizes[MOST], n;
+    assert_int_equal(sf_layout_parse(sizes, &n, text, ranks), SF_EINVAL);
+    if (!strstr(sf_error_text(), word)) fail_msg("no '%s' in: %s", word, sf_error_text());
+}
+
+static void words(void **state)
+{
+    (void)state;
+    parsed("2x3", 6, "2x3");
+    parsed("1x4,2x2", 8, "1x4,2x2");
+    parsed("1x1,1x1,2x1", 4, "4x1");
+    refused("2x3", 8, "for 6 ranks, but there are 8");
+    refused("2x4", 4, "for 8 ranks, but there are 4");
+    refused("900000000x900000000", 4, "ranks");
+    const char *const bad[] = { "", "2", "2x", "x2", "0x4", "4x0", "2x2,", "-1x4", "2x2 ", "2*2" };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) refused(bad[i], 4, "like 2x3");
+}
+
+static void chosen(const sf_sched_task *tasks, const sf_layout_task *costs, int n, int ranks,
+                   const char *want)
+{
+    int sizes[MOST], groups, sum = 0;
+    char got[64];
+    tst_ok(sf_layout_auto(sizes, &groups, tasks, costs, n, ranks));
+    for (int i = 0; i < groups; i++) sum += sizes[i];
+    assert_int_equal(sum, ranks);
+    sf_layout_text(got, sizes, groups);
+    if (strcmp(got, want) != 0) fail_msg("%d tasks, %d ranks: %s, not %s", n, ranks, got, want);
+}
+
+static void by_cost(void **state)
+{
+    (void)state;
+    sf_sched_task t[10];
+    sf_layout_task c[10];
+    memset(t, 0, sizeof t);
+    for (int i = 0; i < 10; i++) {
+        c[i] = (sf_layout_task){ .work = 10, .batch = 2 };
+        t[i].cost = 10;
+    }
+    chosen(t, c, 10, 1, "1x1");
+    chosen(t, c, 10, 5, "5x1"); /* two rounds each; sharing would only cost */
+    chosen(t, c, 10, 10, "10x1");
+    chosen(t, c, 5, 10, "5x2");
+    chosen(t, c, 5, 4, "2x2"); /* 2.5 rounds of half the length instead of 2 whole */
+    chosen(t, c, 3, 8, "4x2"); /* no more than the batch */
+    chosen(t, c, 0, 4, "4x1");
+    for (int i = 0; i < 5; i++) t[i].done = true;
+    chosen(t, c, 10, 10, "5x2"); /* what is done does not count */
+    for (int i = 0; i < 5; i++) t[i].done = false;
+    /* one long task beside short ones */
+    c[0] = (sf_layout_task){ .work = 40, .batch = 4 };
+    t[0].cost = 40;
+    chosen(t, c, 3, 6, "1x4,1x2");
+    /* all wait for the first: it gets what it can use */
+    const int first = 0;
+    c[0].work = 100;
+    for (int i = 1; i < 5; i++) t[i].needs = &first, t[i].n_needs = 1;
+    chosen(t, c, 5, 4, "1x4");
+    assert_int_equal(sf_mem_live(SF_MEM_CATEGORIES), 0);
+}
+
+static void times(void **state)
+{
+    (void)state;
+    const sf_layout_task t = { .work = 12, .batch = 4 };
+    assert_true(sf_layout_time(&t, 1) == 12);
+    assert_true(fabs(sf_layout_time(&t, 2) - 6 * 1.02) < 1e-12);
+    assert_true(fabs(sf_layout_time(&t, 3) - 6 * 1.04) < 1e-12); /* two samples on one rank */
+    assert_true(fabs(sf_layout_time(&t, 9) - sf_layout_time(&t, 4)) < 1e-12);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(words), cmocka_unit_test(by_cost),
+                                        cmocka_unit_test(times) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

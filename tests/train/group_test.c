@@ -1,0 +1,224 @@
+/* A training shared by a group of ranks: the weights after some steps have one hash for any number
+ * of ranks and threads, and each step sends the bytes of the formula.
+ * usage: test_train_group STEPS [PLAN...]      under mpirun; groups of 1, 2, 3, 4 and 8 of its
+ * ranks
+ */
+#include "base/rng.h"
+#include "network/loss.h"
+#include "tests/mpi/check.h"
+#include "train/group.h"
+#include <stdlib.h>
+
+enum { CHANNELS = 2, HEADS = 3, STAGES = 3, BASE = 8 };
+
+typedef struct {
+    const char *name;
+    sf_net_class net;
+    int dim, kernel0, stride1; /* first axis: kernel of the first stage, stride of the second */
+    int64_t batch, patch[3];
+    bool batch_dice;
+} plan;
+
+static const plan plans[] = {
+    { "3d", SF_NET_PLAIN, 3, 3, 2, 5, { 16, 24, 16 }, true },
+    { "aniso", SF_NET_PLAIN, 3, 1, 1, 3, { 6, 32, 24 }, false },
+    { "2d", SF_NET_PLAIN, 2, 1, 1, 9, { 1, 32, 32 }, true },
+    { "resenc", SF_NET_RESENC, 3, 3, 2, 4, { 8, 16, 16 }, false },
+};
+
+static sf_arch arch_of(const plan *p)
+{
+    sf_arch a = { .net = p->net,
+                  .dim = p->dim,
+                  .n_stages = STAGES,
+                  .conv_bias = true,
+                  .eps = 1e-5,
+                  .slope = 0.01 };
+    for (int s = 0; s < STAGES; s++) {
+        a.features[s] = BASE << s;
+        a.blocks[s] = p->net == SF_NET_RESENC && s == 0 ? 1 : 2;
+        a.decoder_convs[s] = p->net == SF_NET_RESENC ? 1 : 2;
+        for (int d = 0; d < 3; d++) {
+            a.kernel[s][d] = d > 0 || (p->dim == 3 && s > 0) ? 3 : p->kernel0;
+            a.stride[s][d] = s == 0 ? 1 : d > 0 ? 2 : s == 1 ? p->stride1 : p->dim == 3 ? 2 : 1;
+        }
+    }
+    return a;
+}
+
+/* Sample `n` of the batch of a step: the same whoever computes it. */
+static void sample(const plan *p, int step, int64_t n, float *x, int16_t *label)
+{
+    const int64_t voxels = p->patch[0] * p->patch[1] * p->patch[2];
+    const sf_rng_key key = { .seed = 3,
+                             .epoch = (uint32_t)step,
+                             .sample = (uint32_t)n,
+                             .scope = p->name,
+                             .purpose = SF_RNG_TEST };
+    sf_rng rng;
+    sf_rng_init(&rng, &key);
+    sf_rng_fill_normal(&rng, CHANNELS * voxels, x);
+    for (int64_t i = 0; i < voxels; i++)
+        label[i] = (int16_t)((x[i] > 0.2f) + (x[i] > 0.9f && x[i + voxels] > 0.0f));
+}
+
+typedef struct {
+    sf_network *net;
+    sf_group *group;
+    sf_labels labels;
+    sf_loss_options loss;
+    float *x;
+    int16_t *y;
+    int64_t first, count;
+} job;
+
+static void make_job(job *j, const plan *p, sf_comm *c, int threads, int64_t bucket)
+{
+    const sf_arch arch = arch_of(p);
+    int64_t whole;
+    memset(j, 0, sizeof *j);
+    CHECK_OK(sf_group_create(&j->group, c, p->batch));
+    sf_group_share(j->group, &j->first, &j->count, &whole);
+    const sf_network_options o = { .arch = &arch,
+                                   .in_channels = CHANNELS,
+                                   .heads = HEADS,
+                                   .batch = j->count,
+                                   .patch = { p->patch[0], p->patch[1], p->patch[2] },
+                                   .dtype = SF_F32,
+                                   .training = true,
+                                   .deep_supervision = true,
+                                   .threads = threads,
+                                   .first = j->first,
+                                   .whole = whole };
+    CHECK_OK(sf_network_create(&j->net, &o));
+    sf_params_init(sf_network_params(j->net), 5, p->name, 0.01);
+    CHECK_OK(sf_group_attach(j->group, j->net, bucket));
+    j->labels.n_heads = j->labels.n_labels = j->labels.n_entries = HEADS;
+    j->labels.ignore = -1;
+    j->loss = (sf_loss_options){ .labels = &j->labels,
+                                 .batch_dice = p->batch_dice,
+                                 .smooth = 1e-5,
+                                 .weight_ce = 1.0,
+                                 .weight_dice = 1.0,
+                                 .global_batch = p->batch,
+                                 .gather = whole > 0 ? sf_group_gather : NULL,
+                                 .gather_user = j->group };
+    const size_t voxels = (size_t)(j->count * p->patch[0] * p->patch[1] * p->patch[2]);
+    CHECK_OK(sf_mem_alloc(&j->x, voxels * CHANNELS, sizeof *j->x, SF_MEM_MISC));
+    CHECK_OK(sf_mem_alloc(&j->y, voxels, sizeof *j->y, SF_MEM_MISC));
+}
+
+static void drop_job(job *j)
+{
+    sf_group_destroy(&j->group);
+    sf_network_destroy(&j->net);
+    sf_mem_free(j->x);
+    sf_mem_free(j->y);
+}
+
+static void one_step(job *j, const plan *p, int step, double *loss, double *norm)
+{
+    const sf_optim optim = {
+        .lr0 = 0.02, .momentum = 0.99, .decay = 3e-5, .clip_norm = 0.05, .poly_power = 0.9
+    };
+    const int64_t voxels = p->patch[0] * p->patch[1] * p->patch[2];
+    const int64_t before = sf_group_sent(j->group);
+    sf_loss_report report;
+    for (int64_t n = 0; n < j->count; n++)
+        sample(p, step, j->first + n, j->x + n * CHANNELS * voxels, j->y + n * voxels);
+    CHECK_OK(sf_network_forward(j->net, j->x, j->count));
+    CHECK_OK(sf_loss_evaluate(j->net, j->y, &j->loss, true, &report));
+    CHECK_OK(sf_group_backward(j->group));
+    CHECK_OK(sf_group_step(j->group, &optim, sf_optim_lr(&optim, step, 50), 1, norm));
+    CHECK(sf_group_sent(j->group) - before == sf_group_step_bytes(j->group));
+    *loss = report.total;
+}
+
+typedef struct {
+    char weights[65], momentum[65];
+    double loss, norm;
+} outcome;
+
+static void hash_momentum(sf_params *p, char hex[65])
+{
+    for (int i = 0; i < p->count; i++)
+        if (p->item[i].has_velocity)
+            memcpy(p->item[i].value, p->item[i].velocity, (size_t)p->item[i].count * sizeof(float));
+    CHECK_OK(sf_params_hash(p, hex));
+}
+
+static void train(const plan *p, sf_comm *c, int threads, int64_t bucket, int steps, outcome *out)
+{
+    job j;
+    make_job(&j, p, c, threads, bucket);
+    for (int s = 0; s < steps; s++) one_step(&j, p, s, &out->loss, &out->norm);
+    CHECK_OK(sf_params_hash(sf_network_params(j.net), out->weights));
+    CHECK_OK(sf_group_collect(j.group));
+    hash_momentum(sf_network_params(j.net), out->momentum);
+    drop_job(&j);
+}
+
+/* The first `size` ranks train; rank 0 alone knows what one rank's weights are. */
+static void compare(const plan *p, int size, int threads, int64_t bucket, int steps,
+                    const outcome *want)
+{
+    sf_comm *c = NULL;
+    const int rank = sf_comm_rank(sf_comm_world());
+    CHECK_OK(sf_comm_split(&c, sf_comm_world(), rank < size ? 0 : -1, rank));
+    if (c) {
+        outcome got;
+        train(p, c, threads, bucket, steps, &got);
+        CHECK(rank > 0 || strcmp(got.momentum, want->momentum) == 0);
+        CHECK(rank > 0 || (got.loss == want->loss && got.norm == want->norm));
+        char hash[65];
+        memcpy(hash, want->weights, sizeof hash);
+        CHECK_OK(sf_comm_bcast(c, hash, sizeof hash, 0));
+        CHECK(strcmp(got.weights, hash) == 0);
+        if (rank == 0)
+            printf("%-7s ranks=%d threads=%d %.16s\n", p->name, size, threads, got.weights);
+        sf_comm_destroy(&c);
+    }
+    CHECK_OK(sf_comm_barrier(sf_comm_world()));
+}
+
+static void check_plan(const plan *p, int steps)
+{
+    static const int sizes[] = { 1, 2, 3, 4, 8 };
+    outcome want = { .loss = 0 }, alone = { .loss = 0 };
+    const int most = sf_comm_size(sf_comm_world());
+    if (sf_comm_rank(sf_comm_world()) == 0) {
+        train(p, sf_comm_self(), 1, 0, 1, &alone);
+        train(p, sf_comm_self(), 1, 0, steps, &want);
+        CHECK(strcmp(alone.weights, want.weights) != 0); /* steps change something */
+        CHECK(want.norm > 0.05);                         /* clipping is at work */
+    }
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        for (int threads = 1; threads <= 2; threads++) {
+            if (sizes[i] > most || sizes[i] > p->batch || sizes[i] * threads == 1) continue;
+            compare(p, sizes[i], threads, threads == 1 ? 0 : 20000, steps, &want);
+        }
+}
+
+static void too_many_ranks(void)
+{
+    const int size = sf_comm_size(sf_comm_world());
+    sf_group *g = NULL;
+    if (size == 1) return;
+    CHECK(sf_group_create(&g, sf_comm_world(), size - 1) == SF_EINVAL);
+    CHECK(g == NULL && strstr(sf_error_text(), "batch") != NULL);
+}
+
+int main(int argc, char **argv)
+{
+    CHECK_OK(sf_mpi_start(&argc, &argv));
+    const int steps = argc > 1 ? atoi(argv[1]) : 3;
+    too_many_ranks();
+    for (size_t i = 0; i < sizeof plans / sizeof *plans; i++) {
+        bool asked = argc <= 2;
+        for (int k = 2; k < argc; k++) asked = asked || strcmp(argv[k], plans[i].name) == 0;
+        if (asked) check_plan(&plans[i], steps);
+    }
+    CHECK(sf_mem_live(SF_MEM_CATEGORIES) == 0);
+    sf_mpi_stop();
+    return 0;
+}
