@@ -80,6 +80,10 @@ sha256sum "$fold/validation/phantom_003.png" "$fold/validation/summary.json" > "
 rm "$fold/validation/phantom_003.png"
 expect 0 'validated' $train --fold 0 --val
 sha256sum -c --quiet "$tmp/sums" || fail "--val gives other files"
+if [ -n "$MPIRUN" ]; then
+  ranks 2 $train --fold 0 --val > /dev/null 2>&1 || fail "--val on two ranks"
+  sha256sum -c --quiet "$tmp/sums" || fail "--val on two ranks gives other files"
+fi
 expect 0 'validated' $train --fold 0 --val-best
 [ -e "$fold/validation_best/summary.json" ] || fail "no validation_best"
 expect 2 'train this fold before' $train --fold all --val
