@@ -34,7 +34,7 @@ static sf_status train(const sf_project *p, sf_comm *group, const char *config, 
         (double)p->plans->recipe->train.val_iterations / (double)p->plans->recipe->train.iterations;
     const int64_t val_iterations = (int64_t)((double)iterations * share);
     const sf_train_options o = { .work = p->work,
-                                 .key = { .seed = s->seed, .config = config, .fold = fold },
+                                 .key = sf_project_key(p, config, fold),
                                  .plans = p->plans,
                                  .dataset = p->dataset,
                                  .train = &train,
@@ -51,7 +51,10 @@ static sf_status train(const sf_project *p, sf_comm *group, const char *config, 
                                  .checkpoint_seconds = p->o->checkpoint_seconds,
                                  .stop = p->o->stop,
                                  .stop_user = p->o->stop_user,
-                                 .save_probabilities = p->o->ensembles };
+                                 .save_probabilities = p->o->ensembles,
+                                 .pretrained = p->o->pretrained,
+                                 .part = p->o->part,
+                                 .no_checkpoints = p->o->no_checkpoints };
     sf_status st = sf_train_run(group, &o);
     sf_id_list_free(&train);
     sf_id_list_free(&val);
@@ -108,7 +111,7 @@ static double relative_cost(const sf_config *c, int64_t batch)
 sf_status sf_task_done(bool *done, const sf_project *p, const char *config, int fold,
                        bool probabilities)
 {
-    const sf_task_key key = { .config = config, .fold = fold };
+    const sf_task_key key = sf_project_key(p, config, fold);
     sf_id_list train, val;
     SF_TRY(sf_splits_fold(&train, &val, p->splits, fold));
     *done = sf_train_is_done(p->work, &key, p->plans, &val, probabilities);

@@ -149,7 +149,7 @@ static void no_foreground(void **state)
     sf_recipe *r = NULL;
     sf_fingerprint *f = NULL;
     (void)state;
-    tst_ok(sf_recipe_load(&r, "paper", NULL));
+    tst_ok(sf_recipe_load(&r, "paper"));
     tiny_write_label("labelsTr/case_0.nii.gz", tiny_shape, tiny_spacing, 0);
     tst_ok(sf_dataset_load(&d, tiny_root()));
     tst_ok(sf_fingerprint_compute(&f, d, r, 2)); /* one case without: fine */

@@ -95,7 +95,7 @@ static void row_case_without_foreground(void **state)
     tiny_write_label("labelsTr/case_0.nii.gz", tiny_shape, tiny_spacing, 0);
     sf_dataset *d = load();
     verify_case(d, 0, NULL);
-    tst_ok(sf_recipe_load(&r, "paper", NULL));
+    tst_ok(sf_recipe_load(&r, "paper"));
     tst_ok(sf_fingerprint_compute(&f, d, r, 1));
     sf_fingerprint_destroy(&f);
     sf_recipe_destroy(&r);
@@ -129,7 +129,7 @@ static void row_no_foreground(void **state)
     sf_mem_free(text);
     sf_recipe *r = NULL;
     sf_fingerprint *f = NULL;
-    tst_ok(sf_recipe_load(&r, "paper", NULL));
+    tst_ok(sf_recipe_load(&r, "paper"));
     assert_int_equal(SF_EDATA, sf_fingerprint_compute(&f, d, r, 1));
     sf_recipe_destroy(&r);
     sf_dataset_destroy(&d);
