@@ -27,7 +27,7 @@ static int64_t m_pitch(int64_t rows) { return rows * CG + PAD / 2; }
 
 /* Few tiles, many channels: U of 16 inputs x CG outputs is made in the cache and used at once for
  * the tiles of all samples. */
-enum { DEEP_ROWS = 96, DEEP_WEIGHTS = 2 << 20, DU_PITCH = SF_CBLOCK * CG + 16 };
+enum { DEEP_ROWS = 96, DEEP_WEIGHTS = 1 << 19, DU_PITCH = SF_CBLOCK * CG + 16 };
 static bool is_deep(const wino_geo *g, int64_t samples)
 {
     return samples * g->tiles <= DEEP_ROWS &&
