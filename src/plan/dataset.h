@@ -56,7 +56,8 @@ typedef struct {
  * wrong numTraining, wrong labels. Caller destroys *out; NULL on failure. */
 sf_status sf_dataset_load(sf_dataset **out, const char *dir);
 /** Only the JSON (labels, channels, ...), no case folders: planning from a fingerprint, prediction.
- *  The name is that of the folder the file lies in. */
+ *  The name is that of the folder the file lies in. Where plans.json lies beside it (a model), its
+ *  `image_reader_writer` is followed, or refused by name (SF_EUNSUPPORTED). */
 sf_status sf_dataset_from_json(sf_dataset **out, const char *json_path);
 void sf_dataset_destroy(sf_dataset **d);
 
