@@ -565,7 +565,7 @@ sf_status sf_train_run(sf_comm *group, const sf_train_options *opt)
     SF_GOTO(done, st, sf_comm_agree(group, describe(&t)));
     SF_GOTO(done, st, sf_group_create(&t.group, group, &t.cfg->arch, t.cfg->patch, t.state.batch));
     SF_GOTO(done, st, sf_comm_agree(group, setup(&t)));
-    SF_GOTO(done, st, sf_group_attach(t.group, t.net, 0));
+    SF_GOTO(done, st, sf_group_attach(t.group, t.net, 0, &t.prof));
     open_log(&t);
     SF_GOTO(done, st, opt->part == SF_TRAIN_WHOLE ? train_and_validate(&t) : validate_anew(&t));
 done:

@@ -389,6 +389,31 @@ static void reader_of_tiffs(void **state)
     sf_dataset_destroy(&d);
 }
 
+/* A model folder: plans.json names the reader that the model was trained with. */
+static void reader_of_plans(void **state)
+{
+    char path[SF_PATH_MAX];
+    sf_dataset *d = NULL;
+    (void)state;
+    tst_ok(sf_path_format(path, "%s", tiny_at("dataset.json")));
+    tiny_write_text("plans.json", "{\"image_reader_writer\": \"SimpleITKIOWithReorient\"}");
+    assert_int_equal(SF_EUNSUPPORTED, sf_dataset_from_json(&d, path));
+    assert_non_null(strstr(sf_error_text(), "SimpleITKIOWithReorient"));
+    assert_non_null(strstr(sf_error_text(), "plans.json"));
+    tiny_write_text("plans.json", "{\"image_reader_writer\": \"SimpleITKIO\"}");
+    tst_ok(sf_dataset_from_json(&d, path));
+    assert_int_equal(SF_READER_AUTO, d->reader);
+    sf_dataset_destroy(&d);
+    tiny_write_text(
+        "dataset.json",
+        "{\"channel_names\": {\"0\": \"EM\"}, \"labels\": {\"background\": 0, \"a\": 1},"
+        " \"numTraining\": 3, \"file_ending\": \".tif\"}");
+    tiny_write_text("plans.json", "{\"image_reader_writer\": \"Tiff3DIO\"}");
+    tst_ok(sf_dataset_from_json(&d, path));
+    assert_int_equal(SF_READER_VOLUME, d->reader);
+    sf_dataset_destroy(&d);
+}
+
 static void dicom(void **state)
 {
     (void)state;
@@ -430,6 +455,7 @@ int main(void)
         ROW("key dataset", explicit_list),
         ROW("key overwrite_image_reader_writer", reader_names),
         ROW("overwrite_image_reader_writer and TIFF", reader_of_tiffs),
+        ROW("image_reader_writer of a model's plans", reader_of_plans),
         ROW("DICOM", dicom),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
