@@ -61,10 +61,15 @@ def whole_command(words, env, log, clean):
     return run
 
 
-def take_turns(contenders, rounds):
+def take_turns(name, contenders, rounds):
+    """False, and a row that says why, when one of them failed."""
     for _ in range(rounds):
         for c in contenders:
             c.round()
+    faults = [c.fault for c in contenders if c.fault]
+    if faults:
+        print(f"| {name} | {'; '.join(faults)} |", flush=True)
+    return not faults
 
 
 def compare_predict(args):
@@ -88,7 +93,8 @@ def compare_predict(args):
             [command, "-i", images, "-o", out[1], "-m", model, "-f", 0, "-device", "cpu", "-npp", 1,
              "-nps", 1, "--disable_progress_bar"], p.peer_environment(), p.work / "peer.log",
             out[1]))
-        take_turns([ours, peer], args.rounds)
+        if not take_turns(name, [ours, peer], args.rounds):
+            continue
         print(f"| {name}, {config} | {ours.median():.2f} | {peer.median():.2f} | "
               f"{peer.median() / ours.median():.2f}x ({want_time}) | {ours.mebibytes()} | "
               f"{peer.mebibytes()} | {ours.bytes / peer.bytes:.2f}x ({want_memory}) |", flush=True)
@@ -111,7 +117,8 @@ def compare_preprocess(args):
                                                 p.peer_environment(), p.work / "peer.log")
             return [{**rows[0], "process": cost["cpu"]}], cost["bytes"]
         peer = contest.Contender("peer preprocess " + name, run)
-        take_turns([ours, peer], args.rounds)
+        if not take_turns(name, [ours, peer], args.rounds):
+            continue
         own, alone, whole = ours.median(), peer.median(), peer.median("process")
         print(f"| {name}, {config} | {peer.rows[0]['count']} | {own:.2f} | {alone:.2f} | "
               f"{alone / own:.2f}x ({TARGETS['preprocess']}) | {whole:.2f} | {whole / own:.2f}x | "
@@ -141,9 +148,7 @@ def compare_augment(args):
             return [{"cpu": rows[0]["cpu"] / rows[0]["count"]}], cost["bytes"]
         ours = contest.Contender("segfleet augment " + name, run_ours)
         peer = contest.Contender("peer augment " + name, run_peer)
-        take_turns([ours, peer], args.rounds)
-        if ours.fault or peer.fault:
-            print(f"| {name} | {ours.fault or peer.fault} | | | |")
+        if not take_turns(name, [ours, peer], args.rounds):
             continue
         print(f"| {letter}, {name} | {'x'.join(map(str, c['patch_size']))} | "
               f"{1 / ours.median():.2f} | {1 / peer.median():.2f} | "

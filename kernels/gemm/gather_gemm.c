@@ -133,7 +133,7 @@ static bool make_tile(const plan *p, int64_t i, const int64_t lo[3], const int64
     return true;
 }
 
-void sf_gather_gemm(const sf_gather *g, void *scratch)
+static void run_one(const sf_gather *g, void *scratch)
 {
     int64_t lo[3], hi[3];
     for (int a = 0; a < 3; a++)
@@ -158,4 +158,9 @@ void sf_gather_gemm(const sf_gather *g, void *scratch)
                 run_unit(g, &p, &tile, u / (p.groups * p.tiles), u % p.groups, packed, mine);
         }
     }
+}
+
+void sf_gather_gemm(const sf_gather *g, int n, void *scratch)
+{
+    for (int i = 0; i < n; i++) run_one(&g[i], scratch);
 }

@@ -48,7 +48,7 @@ static int64_t block_tiles(const wino_geo *g)
 {
     const int64_t bytes = g->coords * (g->ib * SF_CBLOCK + CG) * 4;
     int64_t n = (400 << 10) / bytes / ROWS * ROWS;
-    if (n < 12) n = 12;
+    if (n < 24) n = 24;
     return n > MAX_BLOCK ? MAX_BLOCK : n;
 }
 
@@ -371,29 +371,47 @@ FLAT void product(const int rows, int64_t blocks, const float *v, int64_t step, 
         for (int j = 0; j < 2; j++) v_store(m + r * CG + j * VLEN, acc[r][j]);
 }
 
-FLAT void products_sized(int64_t count, int64_t blocks, const float *v, int64_t step,
+/* V of `count` tiles is [register tile of rows][block][row][16], so that one product reads it from
+ * end to end: float offset of tile i, block b. */
+static int64_t v_at(int64_t blocks, int64_t count, int64_t b, int64_t i)
+{
+    const int64_t r0 = i / ROWS * ROWS, rows = count - r0 < ROWS ? count - r0 : ROWS;
+    return (r0 * blocks + b * rows + i - r0) * SF_CBLOCK;
+}
+
+/* All rows for blocks [b0, b1) of the input. */
+FLAT void products_sized(const wino_geo *g, int64_t count, int64_t b0, int64_t b1, const float *v,
                          const float *u, const bool add, float *m)
 {
-    for (int c = 0; c < COLS; c++, u += 2 * VLEN, m += 2 * VLEN) {
-        int64_t r = 0;
-        for (; r + ROWS <= count; r += ROWS)
-            product(ROWS, blocks, v + r * SF_CBLOCK, step, u, add, m + r * CG);
-        for (; r + ROWS / 3 <= count; r += ROWS / 3)
-            product(ROWS / 3, blocks, v + r * SF_CBLOCK, step, u, add, m + r * CG);
-        for (; r < count; r++) product(1, blocks, v + r * SF_CBLOCK, step, u, add, m + r * CG);
+    for (int64_t r0 = 0; r0 < count; r0 += ROWS) {
+        const int64_t rows = count - r0 < ROWS ? count - r0 : ROWS, step = rows * SF_CBLOCK;
+        const float *x = v + v_at(g->ib, count, b0, r0);
+        for (int c = 0; c < CG; c += 2 * VLEN) {
+            float *to = m + r0 * CG + c;
+            int64_t r = 0;
+            if (rows == ROWS) product(ROWS, b1 - b0, x, step, u + c, add, to);
+            if (rows == ROWS) continue;
+            for (; r + ROWS / 3 <= rows; r += ROWS / 3)
+                product(ROWS / 3, b1 - b0, x + r * SF_CBLOCK, step, u + c, add, to + r * CG);
+            for (; r < rows; r++)
+                product(1, b1 - b0, x + r * SF_CBLOCK, step, u + c, add, to + r * CG);
+        }
     }
 }
 
-static void products(int64_t count, int64_t blocks, const float *v, int64_t step, const float *u,
-                     float *m)
+static void products(const wino_geo *g, int64_t count, const float *v, const float *u, float *m)
 {
-    products_sized(count, blocks, v, step, u, false, m);
+    products_sized(g, count, 0, g->ib, v, u, false, m);
 }
 
-static void products_add(int64_t count, int64_t blocks, const float *v, int64_t step,
-                         const float *u, float *m)
+/* One block of inputs; the first starts the sums. */
+static void products_block(const wino_geo *g, int64_t count, int64_t b, const float *v,
+                           const float *u, float *m)
 {
-    products_sized(count, blocks, v, step, u, true, m);
+    if (b == 0)
+        products_sized(g, count, b, b + 1, v, u, false, m);
+    else
+        products_sized(g, count, b, b + 1, v, u, true, m);
 }
 
 /* --- storing -------------------------------------------------------------------------------- */

@@ -1,33 +1,31 @@
 /* Gradient of the weights: dU = (A dY A^T) . (B^T d B) summed over tiles in order, dW = G^T dU G,
  * the exact adjoint of the forward pass. Part of wino_body.h, after its loading and transforms. */
+/* dU up to this size is kept as a whole, so that V and Z are read once. */
+enum { WIDE_FLOATS = 4 << 20, MANY_FLOATS = 3 << 19, CHUNK = 16, MOST_TILES = 256 };
+
 typedef struct {
     const sf_conv *c;
     const sf_conv_bwd_weight *a;
     wino_geo g;
-    limits leaf;              /* output gradients of this leaf; others read as zero */
-    float *v, *z;             /* [coordinate][block][tile of the batch][16] */
-    float *du;                /* [coordinate][input block][group][16][CG], pitch du_step */
-    float *sums;              /* [output block][tile of the batch][16]: of the output gradient */
-    double *bias;             /* [output block][16] */
-    float *own;               /* per thread */
-    int64_t list[256], count; /* tiles of this batch */
-    int64_t batch;            /* tiles of a full one */
-    bool wide;                /* all of dU is kept: coordinate by coordinate */
+    limits leaf;  /* output gradients of this leaf; others read as zero */
+    float *v, *z; /* [coordinate][block][tile of the batch][16] */
+    float *du;    /* [coordinate][input block][group][16][CG], pitch du_step */
+    float *sums;  /* [output block][tile of the batch][16]: of the output gradient */
+    double *bias; /* [output block][16] */
+    float *own;   /* per thread */
+    int64_t list[MOST_TILES], count; /* tiles of this batch */
+    int64_t batch;                   /* tiles of a full one */
+    bool wide;                       /* all of dU is kept: coordinate by coordinate */
 } wgrad;
-
-/* dU up to this size is kept as a whole, so that V and Z are read once. */
-enum { WIDE_FLOATS = 4 << 20, BATCH_FLOATS = 1 << 19, CHUNK = 16 };
 
 static int64_t du_step(const wino_geo *g) { return g->ib * g->groups * SF_CBLOCK * CG + PAD; }
 static int64_t z_blocks(const wino_geo *g) { return g->groups * OB; }
 static bool is_wide(const wino_geo *g) { return g->coords * du_step(g) <= WIDE_FLOATS; }
 
+/* V and Z of a batch against dU, which is read and written with each. */
 static int64_t batch_tiles(const wino_geo *g)
 {
-    const int64_t fit =
-        BATCH_FLOATS / (g->coords * SF_CBLOCK * (g->ib + z_blocks(g))) / CHUNK * CHUNK;
-    int64_t n = fit < 48 ? 48 : fit > 256 ? 256 : fit;
-    if (!is_wide(g)) n = 256;
+    const int64_t n = g->coords * du_step(g) > MANY_FLOATS ? MOST_TILES : 48;
     return n < g->tiles ? n : g->tiles;
 }
 

@@ -26,10 +26,10 @@ static sf_status fold_number(int *fold, const char *word)
 sf_status sf_cmd_train(int argc, char **argv)
 {
     sf_run_options o = { .ensembles = true, .checkpoint_seconds = 300, .stop = sf_cli_stop_asked };
-    const char *config = NULL, *fold_word = NULL;
+    const char *config = NULL, *fold_word = NULL, *variant = NULL;
     int64_t epochs = 0, iterations = 0, batch = 0, seed = 0, threads = 0;
     bool g_epochs = false, g_iter = false, g_batch = false, g_seed = false, no_mirroring = false,
-         done = false;
+         validate = false, validate_best = false, done = false;
     sf_arg args[] = {
         SF_ARG("work", 'w', STR, &o.work, "DIR", "work folder, preprocessed", .required = true),
         SF_ARG("config", 'c', STR, &config, "NAME", "2d, 3d_fullres, ...", .required = true),
@@ -46,15 +46,27 @@ sf_status sf_cmd_train(int argc, char **argv)
                .positive = true),
         SF_ARG("no-mirroring", 0, FLAG, &no_mirroring, NULL,
                "neither in augmentation nor in inference"),
+        SF_ARG("variant", 0, STR, &variant, "NAME|FILE",
+               "default: the work folder's; none, or see below"),
+        SF_ARG("pretrained", 0, STR, &o.pretrained, "FILE",
+               "start from these weights: checkpoint_*.h5 or nnU-Net's .pth"),
+        SF_ARG("val", 0, FLAG, &validate, NULL, "only validate checkpoint_final.h5, anew"),
+        SF_ARG("val-best", 0, FLAG, &validate_best, NULL,
+               "only validate checkpoint_best.h5, into validation_best"),
+        SF_ARG("disable-checkpointing", 0, FLAG, &o.no_checkpoints, NULL,
+               "write no checkpoint: for measurements, the weights are lost"),
         SF_ARG_END,
     };
     const sf_arg_table table = { "train",
                                  "train one configuration on one fold, continuing what is there",
                                  NULL, args };
     SF_TRY(sf_cli_parse(&table, argc, argv, &done));
-    if (done) return SF_OK;
+    if (done) return sf_cli_print_variants();
     int fold;
     SF_TRY(fold_number(&fold, fold_word));
+    SF_CHECK(validate + validate_best + (o.pretrained != NULL) <= 1, SF_EINVAL,
+             "--val, --val-best and --pretrained exclude each other");
+    o.part = validate ? SF_TRAIN_VALIDATE : validate_best ? SF_TRAIN_VALIDATE_BEST : SF_TRAIN_WHOLE;
     SF_TRY(sf_comm_agree(sf_comm_world(), sf_settings_load(&o.settings, o.work)));
     sf_settings *s = &o.settings;
     sf_settings kept = *s; /* what run.json says: only this training uses other values */
@@ -63,6 +75,7 @@ sf_status sf_cmd_train(int argc, char **argv)
     if (g_batch) s->batch = batch;
     if (g_seed) s->seed = (uint64_t)seed;
     if (no_mirroring) s->mirror = false;
+    if (variant) SF_TRY(sf_comm_agree(sf_comm_world(), sf_cli_variant(s->variant, variant)));
     SF_CHECK(s->epochs >= 0 && s->iterations >= 0 && s->batch >= 0 && seed >= 0 && threads >= 0,
              SF_EINVAL, "numbers must not be negative");
     o.stored = &kept;

@@ -50,16 +50,21 @@ static void close_stage(stage *s)
     sf_model_destroy(&s->model);
 }
 
-/* Folder of the first stage: beside the second's, named alike (results/CONFIG, or nnU-Net's
- * TRAINER__PLANS__CONFIG). */
+/* Folder of the first stage: beside the second's, named alike (results/CONFIG,
+ * results/CONFIG/VARIANT, or nnU-Net's TRAINER__PLANS__CONFIG). */
 static sf_status first_stage_dir(char out[SF_PATH_MAX], const char *dir, const sf_config *cfg)
 {
     char *real = realpath(dir, NULL);
     SF_CHECK(real, SF_EIO, "%s cannot be read", dir);
     const size_t length = strlen(real), tail = strlen(cfg->name);
+    const char *base = sf_path_base(real);
+    const size_t parent = base > real ? (size_t)(base - real) - 1 : 0;
     sf_status st = SF_OK;
     if (length > tail && strcmp(real + length - tail, cfg->name) == 0) {
         st = sf_path_format(out, "%.*s%s", (int)(length - tail), real, cfg->previous_stage);
+    } else if (parent > tail && strncmp(real + parent - tail, cfg->name, tail) == 0) {
+        st =
+            sf_path_format(out, "%.*s%s/%s", (int)(parent - tail), real, cfg->previous_stage, base);
     } else {
         st = sf_path_format(out, "%s/../%s", real, cfg->previous_stage);
     }

@@ -459,6 +459,16 @@ static sf_status check_top(const json_t *json, const char *where)
     return SF_OK;
 }
 
+static sf_status read_variant(sf_plans *p, const char *where)
+{
+    const json_t *variant = json_object_get(p->json, "segfleet_variant");
+    const char *name;
+    if (!variant) return SF_OK;
+    SF_TRY(sf_json_get_str(&name, variant, "name", where));
+    SF_TRY(check_name(name, where));
+    return sf_mem_strdup(&p->variant, name);
+}
+
 static sf_status fill(sf_plans *p, const char *where)
 {
     const char *text = NULL;
@@ -470,7 +480,8 @@ static sf_status fill(sf_plans *p, const char *where)
     SF_TRY(sf_json_get_str(&text, p->json, "plans_name", where));
     SF_TRY(sf_mem_strdup(&p->plans_name, text));
     SF_TRY(recipe ? sf_recipe_from_json(&p->recipe, recipe)
-                  : sf_recipe_load(&p->recipe, "nnunetv2", NULL));
+                  : sf_recipe_load(&p->recipe, "nnunetv2"));
+    SF_TRY(read_variant(p, where));
     SF_TRY(read_transposes(p, where));
     SF_TRY(read_intensities(p, where));
     SF_TRY(read_configs(p, where));
@@ -518,6 +529,7 @@ void sf_plans_destroy(sf_plans **p)
     sf_mem_free((*p)->intensity);
     sf_mem_free((*p)->dataset_name);
     sf_mem_free((*p)->plans_name);
+    sf_mem_free((*p)->variant);
     sf_recipe_destroy(&(*p)->recipe);
     json_decref((*p)->json);
     sf_mem_free(*p);

@@ -20,6 +20,9 @@ sf_status sf_weights_from_params(sf_weights **out, const sf_params *p);
 /** Every parameter of `p` gets its value; extra tensors in `w` do not matter.
  *  @return SF_EDATA names the file and the first parameter that is missing or has another shape. */
 sf_status sf_weights_apply(const sf_weights *w, sf_params *p);
+/** Start of a training from another one's end (nnunet-training.md 11.5): the same, but the heads
+ *  (".seg_layers.") of `p` stay as they are. @param[out] copied  parameters that got a value */
+sf_status sf_weights_apply_body(const sf_weights *w, sf_params *p, int *copied);
 /** NULL inside is fine; sets NULL. */
 void sf_weights_destroy(sf_weights **w);
 

@@ -15,6 +15,7 @@ struct sf_group {
     int rank, size;
     int64_t batch;
     sf_network *net;
+    sf_prof *prof;
     sf_arch arch;
     int64_t patch[3];
     sf_grad *grad;  /* NULL: one rank */
@@ -211,8 +212,11 @@ static sf_status exchange(void *user, void *data, int64_t outer, int64_t bytes,
                           const int64_t *border, int64_t halo)
 {
     sf_group *g = user;
-    g->exchanged += sf_halo_bytes(g->halo, outer, bytes, border, halo);
+    const int64_t sent = sf_halo_bytes(g->halo, outer, bytes, border, halo);
+    g->exchanged += sent;
+    sf_prof_begin(g->prof, SF_EV_HALO);
     SF_TRY(sf_halo_share(g->halo, data, outer, bytes, border, halo));
+    sf_prof_end(g->prof, SF_EV_HALO, 0, (double)sent);
     return g->grad ? sf_grad_poll(g->grad) : SF_OK;
 }
 
@@ -226,11 +230,12 @@ static int grad_order(sf_network *net, sf_grad_info *order)
     return sf_network_grad_order(net, order);
 }
 
-sf_status sf_group_attach(sf_group *g, sf_network *net, int64_t bucket_bytes)
+sf_status sf_group_attach(sf_group *g, sf_network *net, int64_t bucket_bytes, sf_prof *prof)
 {
     sf_grad_tensor *t = NULL;
     const sf_params *p = sf_network_params(net);
     g->net = net;
+    g->prof = prof;
     if (g->size == 1) return SF_OK;
     const size_t n = (size_t)p->count;
     sf_status st = sf_mem_alloc(&g->order, n, sizeof *g->order, SF_MEM_MISC);
@@ -268,8 +273,11 @@ sf_status sf_group_backward(sf_group *g)
     SF_TRY(sf_grad_begin(g->grad));
     sf_status st = sf_network_backward(g->net);
     if (st == SF_OK) st = g->failed;
+    sf_prof_begin(g->prof, SF_EV_REDUCE);
     SF_TRY(sf_comm_agree(g->comm, st)); /* else the others would wait for what is missing */
-    return sf_grad_finish(g->grad);
+    SF_TRY(sf_grad_finish(g->grad));
+    sf_prof_end(g->prof, SF_EV_REDUCE, 0, 0);
+    return SF_OK;
 }
 
 /* Sums of squares of the own blocks, then of everybody's. */
@@ -321,7 +329,10 @@ sf_status sf_group_step(sf_group *g, const sf_optim *o, double lr, int threads, 
     if (norm) *norm = all;
     g->step_halo = g->exchanged;
     g->exchanged = 0;
-    return sf_grad_share(g->grad);
+    sf_prof_begin(g->prof, SF_EV_REDUCE);
+    SF_TRY(sf_grad_share(g->grad));
+    sf_prof_end(g->prof, SF_EV_REDUCE, 0, (double)sf_grad_bytes(g->grad));
+    return SF_OK;
 }
 
 sf_status sf_group_collect(sf_group *g)

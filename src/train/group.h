@@ -16,6 +16,7 @@
  *  group. Collective where said; main thread only. */
 #ifndef SF_TRAIN_GROUP_H
 #define SF_TRAIN_GROUP_H
+#include "base/prof.h"
 #include "mpi/comm.h"
 #include "network/network.h"
 #include "network/optim.h"
@@ -32,8 +33,9 @@ void sf_group_destroy(sf_group **g);
 /** Fill in this rank's share: batch, first, whole, slab, slabs. */
 void sf_group_share(const sf_group *g, sf_network_options *o);
 /** Collective. Take the network, which was made with this share. bucket_bytes: see sf_grad_create;
- *  0 = the usual size. */
-sf_status sf_group_attach(sf_group *g, sf_network *net, int64_t bucket_bytes);
+ *  0 = the usual size. prof (may be NULL) gets SF_EV_REDUCE, what is waited for and added after the
+ *  backward pass and to send the new weights, with the bytes of both, and SF_EV_HALO. */
+sf_status sf_group_attach(sf_group *g, sf_network *net, int64_t bucket_bytes, sf_prof *prof);
 
 /** sf_gather_fn for the loss (user: the group); NULL where the group has one rank. Collective. */
 sf_status sf_group_gather(void *group, double *rows, int64_t width);

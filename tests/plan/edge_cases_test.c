@@ -95,7 +95,7 @@ static void row_case_without_foreground(void **state)
     tiny_write_label("labelsTr/case_0.nii.gz", tiny_shape, tiny_spacing, 0);
     sf_dataset *d = load();
     verify_case(d, 0, NULL);
-    tst_ok(sf_recipe_load(&r, "paper", NULL));
+    tst_ok(sf_recipe_load(&r, "paper"));
     tst_ok(sf_fingerprint_compute(&f, d, r, 1));
     sf_fingerprint_destroy(&f);
     sf_recipe_destroy(&r);
@@ -129,7 +129,7 @@ static void row_no_foreground(void **state)
     sf_mem_free(text);
     sf_recipe *r = NULL;
     sf_fingerprint *f = NULL;
-    tst_ok(sf_recipe_load(&r, "paper", NULL));
+    tst_ok(sf_recipe_load(&r, "paper"));
     assert_int_equal(SF_EDATA, sf_fingerprint_compute(&f, d, r, 1));
     sf_recipe_destroy(&r);
     sf_dataset_destroy(&d);
@@ -389,6 +389,31 @@ static void reader_of_tiffs(void **state)
     sf_dataset_destroy(&d);
 }
 
+/* A model folder: plans.json names the reader that the model was trained with. */
+static void reader_of_plans(void **state)
+{
+    char path[SF_PATH_MAX];
+    sf_dataset *d = NULL;
+    (void)state;
+    tst_ok(sf_path_format(path, "%s", tiny_at("dataset.json")));
+    tiny_write_text("plans.json", "{\"image_reader_writer\": \"SimpleITKIOWithReorient\"}");
+    assert_int_equal(SF_EUNSUPPORTED, sf_dataset_from_json(&d, path));
+    assert_non_null(strstr(sf_error_text(), "SimpleITKIOWithReorient"));
+    assert_non_null(strstr(sf_error_text(), "plans.json"));
+    tiny_write_text("plans.json", "{\"image_reader_writer\": \"SimpleITKIO\"}");
+    tst_ok(sf_dataset_from_json(&d, path));
+    assert_int_equal(SF_READER_AUTO, d->reader);
+    sf_dataset_destroy(&d);
+    tiny_write_text(
+        "dataset.json",
+        "{\"channel_names\": {\"0\": \"EM\"}, \"labels\": {\"background\": 0, \"a\": 1},"
+        " \"numTraining\": 3, \"file_ending\": \".tif\"}");
+    tiny_write_text("plans.json", "{\"image_reader_writer\": \"Tiff3DIO\"}");
+    tst_ok(sf_dataset_from_json(&d, path));
+    assert_int_equal(SF_READER_VOLUME, d->reader);
+    sf_dataset_destroy(&d);
+}
+
 static void dicom(void **state)
 {
     (void)state;
@@ -430,6 +455,7 @@ int main(void)
         ROW("key dataset", explicit_list),
         ROW("key overwrite_image_reader_writer", reader_names),
         ROW("overwrite_image_reader_writer and TIFF", reader_of_tiffs),
+        ROW("image_reader_writer of a model's plans", reader_of_plans),
         ROW("DICOM", dicom),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -121,7 +121,7 @@ static void fingerprints_equal(void **state)
     int seen = 0;
     sf_recipe *r = NULL;
     (void)state;
-    tst_ok(sf_recipe_load(&r, "nnunetv2", NULL));
+    tst_ok(sf_recipe_load(&r, "nnunetv2"));
     tst_ok(sf_path_list(&names, &n, root));
     for (size_t i = 0; i < n; i++) {
         tst_ok(sf_path_join(folder, root, names[i], NULL));

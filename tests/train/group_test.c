@@ -20,7 +20,7 @@ typedef struct {
 } plan;
 
 static const plan plans[] = {
-    { "3d", SF_NET_PLAIN, 3, 3, 2, 2, { 32, 24, 16 }, true },     /* 3 leaves; 1 below */
+    { "3d", SF_NET_PLAIN, 3, 3, 2, 2, { 32, 32, 16 }, true },     /* 4 leaves; 1 below */
     { "aniso", SF_NET_PLAIN, 3, 1, 1, 3, { 16, 32, 24 }, false }, /* 3 leaves */
     { "2d", SF_NET_PLAIN, 2, 1, 1, 5, { 1, 104, 96 }, true },     /* 2 leaves */
     { "resenc", SF_NET_RESENC, 3, 3, 2, 4, { 8, 16, 16 }, false },
@@ -93,7 +93,7 @@ static void make_job(job *j, const plan *p, sf_comm *c, int threads, int64_t buc
     j->count = o.batch;
     CHECK_OK(sf_network_create(&j->net, &o));
     sf_params_init(sf_network_params(j->net), 5, p->name, 0.01);
-    CHECK_OK(sf_group_attach(j->group, j->net, bucket));
+    CHECK_OK(sf_group_attach(j->group, j->net, bucket, NULL));
     j->labels.n_heads = j->labels.n_labels = j->labels.n_entries = HEADS;
     j->labels.ignore = -1;
     j->loss = (sf_loss_options){ .labels = &j->labels,
@@ -184,7 +184,7 @@ static void compare(const plan *p, int size, int threads, int64_t bucket, int st
 
 static void check_plan(const plan *p, int steps)
 {
-    static const int sizes[] = { 1, 2, 3, 4, 8 };
+    static const int sizes[] = { 1, 2, 3, 4, 6, 8 };
     outcome want = { .loss = 0 }, alone = { .loss = 0 };
     const int most = sf_comm_size(sf_comm_world());
     const sf_arch arch = arch_of(p);
