@@ -156,8 +156,8 @@ static void warn_lost(const work *w, const sf_prepared *c, const sf_labels *l)
     for (int e = 0; e < l->n_eval; e++)
         if (c->loc.count[e] == 0 && has_label(w->seg, before, l->eval[e].value, l->eval[e].count))
             sf_log(SF_LOG_WARN, "preprocess",
-                   "case=%s cfg=%s class=%s is lost by resampling: too small for this spacing",
-                   c->id, w->cfg->name ? w->cfg->name : "-",
+                   "cfg=%s case=%s label=%s is lost by resampling: too small for this spacing",
+                   w->cfg->name ? w->cfg->name : "-", c->id,
                    l->eval[e].name ? l->eval[e].name : "-");
 }
 
