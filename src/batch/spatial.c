@@ -313,22 +313,62 @@ sf_status sf_spatial_image(float *dst, const int64_t patch[3], const float *imag
 
 /* ---- labels ---- */
 
-/* Eight corners, their labels and weights (axis 2 fastest). */
+/* The labels around a position that differ, and the weights of their corners, summed in the
+ * corners' order (axis 2 fastest). */
 typedef struct {
+    int count;
     int16_t label[8];
-    double weight[8];
-} corners;
+    double weight[8]; /* rule threshold */
+    float share[8];   /* rule argmax: weights times 1000, in float */
+} tally;
 
-static int16_t by_threshold(const corners *c)
+static void tally_add(tally *t, int16_t label, double weight)
 {
-    int best = -32768;
-    for (int i = 0; i < 8; i++) {
-        double sum = 0;
-        if (c->label[i] <= best) continue;
-        for (int j = 0; j < 8; j++) sum += c->label[j] == c->label[i] ? c->weight[j] : 0.0;
-        if (sum >= 0.5) best = c->label[i];
+    int k = 0;
+    while (k < t->count && t->label[k] != label) k++;
+    if (k == t->count) {
+        t->label[k] = label;
+        t->weight[k] = 0;
+        t->share[k] = 0;
+        t->count++;
     }
-    return best == -32768 ? 0 : (int16_t)best;
+    t->weight[k] += weight;
+    t->share[k] += (float)weight * 1000.0f;
+}
+
+/* Two labels, without branches; false when there are more. Adding zeros changes no sum. */
+static bool tally_pair(tally *t, const int16_t *label, const double *weight, int n)
+{
+    const int16_t a = label[0];
+    int16_t b = a;
+    for (int i = 1; i < n; i++) b = label[i] != a ? label[i] : b;
+    int others = 0;
+    double sum[2] = { 0, 0 };
+    float share[2] = { 0, 0 };
+    for (int i = 0; i < n; i++) {
+        const double wa = label[i] == a ? weight[i] : 0.0, wb = label[i] == b ? weight[i] : 0.0;
+        others += label[i] != a && label[i] != b;
+        sum[0] += wa;
+        sum[1] += wb;
+        share[0] += (float)wa * 1000.0f;
+        share[1] += (float)wb * 1000.0f;
+    }
+    t->count = 2;
+    t->label[0] = a;
+    t->label[1] = b;
+    for (int k = 0; k < 2; k++) {
+        t->weight[k] = sum[k];
+        t->share[k] = share[k];
+    }
+    return others == 0;
+}
+
+static int16_t by_threshold(const tally *t)
+{
+    int best = INT16_MIN;
+    for (int k = 0; k < t->count; k++)
+        if (t->weight[k] >= 0.5 && t->label[k] > best) best = t->label[k];
+    return best == INT16_MIN ? 0 : (int16_t)best;
 }
 
 /* Round a normal positive float to the 11 significant bits of half precision, ties to even. */
@@ -342,18 +382,14 @@ static float to_half(float x)
     return x;
 }
 
-static int16_t by_argmax(const corners *c)
+static int16_t by_argmax(const tally *t)
 {
-    int16_t best = c->label[0];
+    int16_t best = t->label[0];
     float best_value = -1.0f;
-    for (int i = 0; i < 8; i++) {
-        float sum = 0;
-        for (int j = 0; j < 8; j++) {
-            if (c->label[j] == c->label[i]) sum += (float)c->weight[j] * 1000.0f;
-        }
-        const float value = to_half(sum);
-        if (value > best_value || (value == best_value && c->label[i] < best)) {
-            best = c->label[i];
+    for (int k = 0; k < t->count; k++) {
+        const float value = to_half(t->share[k]);
+        if (value > best_value || (value == best_value && t->label[k] < best)) {
+            best = t->label[k];
             best_value = value;
         }
     }
@@ -378,12 +414,20 @@ static int16_t label_at(const label_box *b, const double x[3], sf_label_rule rul
         w[a][1] = 1.0 - w[a][0];
     }
     const int16_t *at = b->x + base[0] * b->stride0 + base[1] * b->stride1 + base[2];
-    corners c;
-    for (int i = 0; i < 8; i++) {
-        c.label[i] = at[(i >> 2) * b->stride0 + ((i >> 1) & 1) * b->stride1 + (i & 1)];
-        c.weight[i] = w[0][i >> 2] * w[1][(i >> 1) & 1] * w[2][i & 1];
+    int16_t label[8];
+    double weight[8];
+    const int n = w[0][1] > 0 ? 8 : 4; /* planar: no second slice */
+    for (int i = 0; i < n; i++) {
+        const int z = i >> 2, y = (i >> 1) & 1, c = i & 1;
+        label[i] = at[z * b->stride0 + y * b->stride1 + c];
+        weight[i] = w[0][z] * w[1][y] * w[2][c];
     }
-    return rule == SF_LABEL_ARGMAX ? by_argmax(&c) : by_threshold(&c);
+    tally t;
+    if (!tally_pair(&t, label, weight, n)) {
+        t.count = 0;
+        for (int i = 0; i < n; i++) tally_add(&t, label[i], weight[i]);
+    }
+    return rule == SF_LABEL_ARGMAX ? by_argmax(&t) : by_threshold(&t);
 }
 
 static void reduce_cells(label_box *b)
