@@ -117,7 +117,9 @@ static sf_status run(const words *w)
     sf_dataset *d = NULL;
     result r = { .threads = w->threads > 0 ? (int)w->threads : sf_threads_available() };
     sf_status st;
-    SF_GOTO(end, st, sf_dataset_load(&d, w->dataset));
+    char folder[SF_PATH_MAX];
+    SF_GOTO(end, st, sf_cli_dataset(folder, w->dataset));
+    SF_GOTO(end, st, sf_dataset_load(&d, folder));
     SF_GOTO(end, st, sf_plans_load(&plans, w->plans));
     SF_CHECK_GOTO(end, st, plans->n_configs > 0, SF_EDATA, "%s has no configuration", w->plans);
     const char *config = w->config ? w->config : plans->config[plans->n_configs - 1].name;
@@ -137,7 +139,7 @@ sf_status sf_bench_preprocess_words(int argc, char **argv)
     words w = { 0 };
     bool done = false;
     sf_arg args[] = {
-        SF_ARG("DATASET", 0, STR, &w.dataset, NULL, "dataset folder", .positional = true,
+        SF_ARG("DATASET", 0, STR, &w.dataset, NULL, SF_CLI_DATASET, .positional = true,
                .required = true),
         SF_ARG("plans", 'p', STR, &w.plans, "FILE", "plans file", .required = true),
         SF_ARG("config", 'c', STR, &w.config, "NAME", "default: the last of the plan"),

@@ -202,6 +202,32 @@ static void test_seek(void **state)
     free_world(w);
 }
 
+/* A seek to the batch that comes next keeps what the workers have made: the ring goes on with its
+ * second place. Any other seek begins with the first place again. */
+static void test_seek_to_the_next(void **state)
+{
+    (void)state;
+    world *w = make_world("paper", 3);
+    sf_loader_options o = options_of(w);
+    sf_loader *l;
+    const sf_batch *first, *b;
+    o.threads = 2;
+    tst_ok(sf_loader_create(&l, &o));
+    tst_ok(sf_loader_seek(l, 0, ITERATIONS - 1, ITERATIONS));
+    tst_ok(sf_loader_next(l, &first, NULL));
+    tst_ok(sf_loader_seek(l, 1, 0, ITERATIONS));
+    tst_ok(sf_loader_next(l, &b, NULL));
+    assert_ptr_not_equal(b, first);
+    assert_int_equal(b->epoch, 1);
+    assert_int_equal(b->iteration, 0);
+    tst_ok(sf_loader_seek(l, 1, 0, ITERATIONS)); /* the same again */
+    tst_ok(sf_loader_next(l, &b, NULL));
+    assert_ptr_equal(b, first);
+    assert_int_equal(b->epoch, 1);
+    sf_loader_destroy(&l);
+    free_world(w);
+}
+
 /* Two ranks with a part of the batch each see together what one rank sees; sf_loader_sample too. */
 static void test_ranks_share_a_batch(void **state)
 {
@@ -547,6 +573,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_bits_for_any_threads),
         cmocka_unit_test(test_seek),
+        cmocka_unit_test(test_seek_to_the_next),
         cmocka_unit_test(test_ranks_share_a_batch),
         cmocka_unit_test(test_validation),
         cmocka_unit_test(test_no_augmentation),
