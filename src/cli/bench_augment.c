@@ -90,7 +90,7 @@ static sf_status run(const words *w)
     SF_GOTO(end, st, sf_plans_load(&plans, w->plans));
     SF_GOTO(end, st, sf_dataset_from_json(&d, w->dataset_json));
     SF_CHECK_GOTO(end, st, plans->n_configs > 0, SF_EDATA, "%s has no configuration", w->plans);
-    if (w->recipe) SF_GOTO(end, st, sf_recipe_load(&named, w->recipe, NULL));
+    if (w->recipe) SF_GOTO(end, st, sf_recipe_load(&named, w->recipe));
     const sf_recipe *recipe = named ? named : plans->recipe;
     const char *config = w->config ? w->config : plans->config[plans->n_configs - 1].name;
     SF_GOTO(end, st, sf_plans_config(&p.cfg, plans, config));

@@ -47,7 +47,7 @@ static sf_status train(const sf_project *p, sf_comm *group, const char *config, 
                                  .mirror = s->mirror,
                                  .exact = s->exact,
                                  .threads = p->threads,
-                                 /* batches cost a few hundredths of a step: benchmarks/around.md */
+                                 /* batches cost a few hundredths of a step: benchmarks/voxels.md */
                                  .loader_threads = 1 + p->threads / 8,
                                  .checkpoint_seconds = p->o->checkpoint_seconds,
                                  .stop = p->o->stop,

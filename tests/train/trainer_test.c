@@ -569,22 +569,14 @@ static void variants_differ(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(wait_is_told),
-        cmocka_unit_test(stopped_after_every_step),
-        cmocka_unit_test(stopped_now_and_then),
-        cmocka_unit_test(lines_of_a_killed_epoch),
-        cmocka_unit_test(validation_only),
-        cmocka_unit_test(old_predictions_go),
-        cmocka_unit_test(other_options),
-        cmocka_unit_test(loss_is_not_finite),
-        cmocka_unit_test(damaged_checkpoint),
-        cmocka_unit_test(fold_all),
-        cmocka_unit_test(validated_anew),
-        cmocka_unit_test(best_validated),
-        cmocka_unit_test(no_checkpoints),
-        cmocka_unit_test(pretrained),
-        cmocka_unit_test(foreign_weights),
-        cmocka_unit_test(deep_supervision_off),
+        cmocka_unit_test(wait_is_told),         cmocka_unit_test(stopped_after_every_step),
+        cmocka_unit_test(stopped_now_and_then), cmocka_unit_test(lines_of_a_killed_epoch),
+        cmocka_unit_test(validation_only),      cmocka_unit_test(old_predictions_go),
+        cmocka_unit_test(other_options),        cmocka_unit_test(loss_is_not_finite),
+        cmocka_unit_test(damaged_checkpoint),   cmocka_unit_test(fold_all),
+        cmocka_unit_test(validated_anew),       cmocka_unit_test(best_validated),
+        cmocka_unit_test(no_checkpoints),       cmocka_unit_test(pretrained),
+        cmocka_unit_test(foreign_weights),      cmocka_unit_test(deep_supervision_off),
         cmocka_unit_test(variants_differ),
     };
     return cmocka_run_group_tests(tests, make_world, end_world);
