@@ -172,7 +172,7 @@ void sf_gather_conv_forward(const sf_conv *c, const sf_conv_fwd *a, sf_gather_ru
                     .w_tap = { k[1] * k[2], k[2], 1 },
                     .threads = a->threads };
     sf_gather_conv_axes(c, g.axis);
-    run(&g, scratch);
+    run(&g, 1, scratch);
     if (a->stats) sf_norm_stats(&a->out, a->stats, a->threads);
 }
 
@@ -215,7 +215,7 @@ void sf_gather_conv_data(const sf_conv *c, const sf_conv_bwd_data *a, sf_gather_
                     .w_in = c->in.c * k[0] * k[1] * k[2],
                     .w_tap = { k[1] * k[2], k[2], 1 },
                     .threads = a->threads };
-    for (int phase = 0; sf_gather_conv_data_axes(c, phase, g.axis); phase++) run(&g, scratch);
+    for (int phase = 0; sf_gather_conv_data_axes(c, phase, g.axis); phase++) run(&g, 1, scratch);
 }
 
 /* Bias gradient: per lane a plain sum in double over the box of output coordinates. */
@@ -302,7 +302,10 @@ void sf_gather_convt_forward(const sf_convt *c, const sf_convt_fwd *a, sf_gather
                     .w_in = c->out.c * t[0] * t[1] * t[2],
                     .w_tap = { t[1] * t[2], t[2], 1 },
                     .threads = a->threads };
-    for (int phase = 0; sf_gather_convt_phase_axes(c, phase, g.axis); phase++) run(&g, scratch);
+    sf_gather all[SF_MAX_PHASES];
+    int n = 0;
+    while (sf_gather_convt_phase_axes(c, n, g.axis)) all[n++] = g;
+    run(all, n, scratch);
 }
 
 void sf_gather_convt_data(const sf_convt *c, const sf_convt_bwd_data *a, sf_gather_run *run,
@@ -321,7 +324,7 @@ void sf_gather_convt_data(const sf_convt *c, const sf_convt_bwd_data *a, sf_gath
                     .w_tap = { t[1] * t[2], t[2], 1 },
                     .threads = a->threads };
     sf_gather_convt_axes(c, g.axis);
-    run(&g, scratch);
+    run(&g, 1, scratch);
 }
 
 void sf_gather_convt_weight(const sf_convt *c, const sf_convt_bwd_weight *a, sf_wgrad_run *run,

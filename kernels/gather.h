@@ -51,8 +51,10 @@ typedef struct {
     int threads;
 } sf_wgrad;
 
-/** Run functions of a variant; scratch has the bytes that its size functions ask for. */
-typedef void sf_gather_run(const sf_gather *g, void *scratch);
+/** Run functions of a variant; scratch has the bytes that its size functions ask for. The gathers
+ * of one call differ in `phase`, `tap` and nothing else, so that what they read is loaded once. */
+enum { SF_MAX_PHASES = 8 };
+typedef void sf_gather_run(const sf_gather *g, int n, void *scratch);
 typedef void sf_wgrad_run(const sf_wgrad *g, void *scratch);
 
 /** Box [lo, hi) of j that belongs to the part that the output views hold. */

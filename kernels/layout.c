@@ -19,6 +19,19 @@ size_t sf_view_bytes(sf_dtype dtype, sf_shape s)
     return (size_t)(s.n * sf_cpad(s.c) * sf_voxels(s)) * sf_dtype_size(dtype);
 }
 
+sf_view sf_view_slab(const sf_view *whole, int64_t lo, int64_t hi)
+{
+    sf_view v = *whole;
+    const int axis = sf_slice_axis(v.extent);
+    const int64_t step = axis == 0 ? v.stride_d : v.stride_h;
+    v.data = (char *)v.data + lo * step * (int64_t)sf_dtype_size(v.dtype);
+    *(axis == 0 ? &v.shape.d : &v.shape.h) = hi - lo;
+    v.origin[axis] = lo;
+    v.halo[axis][0] = lo;
+    v.halo[axis][1] = v.extent[axis] - hi;
+    return v;
+}
+
 double sf_tree_sum(const double *v, int64_t n, int64_t stride)
 {
     if (n <= 0) return 0.0;

@@ -19,6 +19,7 @@ typedef struct {
     int n_labels;
     int ignore;
     int threads;
+    int64_t slice0, slice1; /* only these slices are read and written; 0, 0: all */
 } sf_loss_desc;
 
 /** Sums of one (sample, slice): [0] cross-entropy (softmax: sum of -log p[label]; sigmoid: sum over

@@ -47,6 +47,8 @@ typedef struct {
 /** Dense view of a whole volume at `data` (sf_view_bytes bytes). */
 sf_view sf_view_dense(void *data, sf_dtype dtype, sf_shape shape);
 size_t sf_view_bytes(sf_dtype dtype, sf_shape shape);
+/** The slices [lo, hi) of a view of a whole volume, in place: its other slices are the halo. */
+sf_view sf_view_slab(const sf_view *whole, int64_t lo, int64_t hi);
 
 /** A block of input channels with its load rule: value = act(scale[n][c]*x + shift[n][c]),
  *  act(t) = t > 0 ? t : slope*t. scale == NULL: the raw value. scale and shift are arrays
@@ -62,7 +64,7 @@ typedef struct {
 double sf_tree_sum(const double *v, int64_t n, int64_t stride);
 
 /** Plain [n][c][d][h][w] <-> blocked; pad lanes are set to zero. Element types: F32 or F64 (of the
- * view). */
+ * view). The plain array is the whole volume; of it, what the view holds is copied. */
 void sf_block(const void *plain, const sf_view *dst, int threads);
 void sf_unblock(const sf_view *src, void *plain, int threads);
 

@@ -12,12 +12,12 @@ static size_t scratch_size(const sf_conv *c, int threads)
 {
     sf_gather_axis axis[3];
     sf_gather_conv_axes(c, axis);
-    size_t s = sf_gather_gemm_scratch(axis, c->out.n, c->in.c, sf_blocks(c->out.c), threads);
+    size_t s = sf_gather_gemm_scratch(axis, c->in.c, sf_blocks(c->out.c), threads);
     s = larger(s, sf_wgrad_gemm_scratch(axis, c->in.c, c->out.c, threads));
     const int64_t spread = sf_blocks(c->in.c) + SF_MAX_INPUTS - 1;
     for (int phase = 0; phase < 8; phase++) {
         if (!sf_gather_conv_data_axes(c, phase, axis)) continue;
-        s = larger(s, sf_gather_gemm_scratch(axis, c->in.n, c->out.c, spread, threads));
+        s = larger(s, sf_gather_gemm_scratch(axis, c->out.c, spread, threads));
     }
     return s;
 }

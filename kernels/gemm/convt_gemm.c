@@ -10,10 +10,10 @@ static size_t scratch_size(const sf_convt *c, int threads)
 {
     sf_gather_axis axis[3];
     sf_gather_convt_axes(c, axis);
-    size_t s = sf_gather_gemm_scratch(axis, c->in.n, c->out.c, sf_blocks(c->in.c), threads);
+    size_t s = sf_gather_gemm_scratch(axis, c->out.c, sf_blocks(c->in.c), threads);
     s = larger(s, sf_wgrad_gemm_scratch(axis, c->out.c, c->in.c, threads));
     sf_gather_convt_phase_axes(c, 0, axis);
-    return larger(s, sf_gather_gemm_scratch(axis, c->in.n, c->in.c, sf_blocks(c->out.c), threads));
+    return larger(s, sf_gather_gemm_scratch(axis, c->in.c, sf_blocks(c->out.c), threads));
 }
 
 static sf_status forward(const sf_convt *c, const sf_convt_fwd *a, void *scratch)

@@ -18,8 +18,7 @@ typedef struct {
     int64_t weights, per_thread; /* floats */
 } plan;
 
-static plan make_plan(const sf_gather_axis axis[3], int64_t n, int64_t in_channels,
-                      int64_t out_blocks)
+static plan make_plan(const sf_gather_axis axis[3], int64_t in_channels, int64_t out_blocks)
 {
     plan p = { .c_pad = out_blocks * SF_CBLOCK };
     const int64_t extent[3] = { axis[0].extent, axis[1].extent, axis[2].extent };
@@ -29,7 +28,7 @@ static plan make_plan(const sf_gather_axis axis[3], int64_t n, int64_t in_channe
         p.grid[a] = (extent[a] + p.t.size[a] - 1) / p.t.size[a];
         p.tiles *= p.grid[a];
     }
-    p.group = n * p.tiles < FEW_TILES && p.c_pad > GROUP ? GROUP : p.c_pad;
+    p.group = p.tiles < FEW_TILES && p.c_pad > GROUP ? GROUP : p.c_pad;
     p.groups = (p.c_pad + p.group - 1) / p.group;
     p.depth = p.t.taps * in_channels;
     p.weights = p.depth * p.c_pad;
@@ -39,12 +38,12 @@ static plan make_plan(const sf_gather_axis axis[3], int64_t n, int64_t in_channe
     return p;
 }
 
-size_t sf_gather_gemm_scratch(const sf_gather_axis axis[3], int64_t n, int64_t in_channels,
-                              int64_t out_blocks, int threads)
+size_t sf_gather_gemm_scratch(const sf_gather_axis axis[3], int64_t in_channels, int64_t out_blocks,
+                              int threads)
 {
     for (int a = 0; a < 3; a++)
         if (axis[a].extent == 0) return 0;
-    const plan p = make_plan(axis, n, in_channels, out_blocks);
+    const plan p = make_plan(axis, in_channels, out_blocks);
     return (size_t)(p.weights + 16 + p.per_thread * threads) * sizeof(float);
 }
 
@@ -134,14 +133,14 @@ static bool make_tile(const plan *p, int64_t i, const int64_t lo[3], const int64
     return true;
 }
 
-void sf_gather_gemm(const sf_gather *g, void *scratch)
+static void run_one(const sf_gather *g, void *scratch)
 {
     int64_t lo[3], hi[3];
     for (int a = 0; a < 3; a++)
         if (g->axis[a].extent == 0) return;
     const int64_t n = g->out[0].shape.n, in_blocks = sf_inputs_blocks(g->in, g->n_in);
-    const plan p = make_plan(g->axis, n, sf_inputs_channels(g->in, g->n_in),
-                             sf_views_blocks(g->out, g->n_out));
+    const plan p =
+        make_plan(g->axis, sf_inputs_channels(g->in, g->n_in), sf_views_blocks(g->out, g->n_out));
     float *packed = scratch, *rest = packed + (p.weights + 15) / 16 * 16;
     sf_gather_box(g, lo, hi);
 #pragma omp parallel num_threads(g->threads)
@@ -159,4 +158,9 @@ void sf_gather_gemm(const sf_gather *g, void *scratch)
                 run_unit(g, &p, &tile, u / (p.groups * p.tiles), u % p.groups, packed, mine);
         }
     }
+}
+
+void sf_gather_gemm(const sf_gather *g, int n, void *scratch)
+{
+    for (int i = 0; i < n; i++) run_one(&g[i], scratch);
 }

@@ -6,8 +6,8 @@
 #include "kernels/gather.h"
 
 sf_gather_run sf_gather_gemm;
-size_t sf_gather_gemm_scratch(const sf_gather_axis axis[3], int64_t n, int64_t in_channels,
-                              int64_t out_blocks, int threads);
+size_t sf_gather_gemm_scratch(const sf_gather_axis axis[3], int64_t in_channels, int64_t out_blocks,
+                              int threads);
 
 sf_wgrad_run sf_wgrad_gemm;
 /** For any leaf of the volume. */

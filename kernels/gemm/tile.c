@@ -9,9 +9,13 @@ static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 sf_tiling sf_tiling_make(const sf_gather_axis axis[3], const int64_t extent[3])
 {
     sf_tiling t;
-    t.size[2] = sf_even_size(extent[2], TILE_WIDTH);
-    t.size[1] = sf_even_size(extent[1], TILE_VOXELS / (t.size[2] * min64(extent[0], TILE_DEPTH)));
-    t.size[0] = sf_even_size(extent[0], TILE_VOXELS / (t.size[2] * t.size[1]));
+    /* 4 slices (rows in 2-D), as slabs and leaves end there: no slab cuts a tile, whose height may
+       decide how BLAS adds */
+    const bool flat = extent[0] == 1;
+    t.size[2] = sf_even_size(extent[2], flat ? TILE_DEPTH * TILE_WIDTH : TILE_WIDTH);
+    t.size[0] = min64(extent[0], TILE_DEPTH);
+    t.size[1] = flat ? min64(extent[1], TILE_DEPTH)
+                     : sf_even_size(extent[1], TILE_VOXELS / (t.size[2] * t.size[0]));
     t.taps = 1;
     for (int a = 0; a < 3; a++) {
         t.patch[a] = (t.size[a] - 1) * axis[a].istep + (axis[a].n > 0 ? axis[a].n : 1);

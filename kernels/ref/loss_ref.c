@@ -1,13 +1,14 @@
+#include "kernels/cpu.h"
 #include "kernels/loss.h"
+#include "kernels/loss_passes.h"
+#include "kernels/ref/loss_math.h"
 #include <math.h>
-
-enum { CHUNK = 64 };
 
 #define REAL    float
 #define NAME(x) x##_f32
-#define EXP     expf
-#define LOG     logf
-#define LOG1P   log1pf
+#define EXP     sf_fast_exp
+#define LOG     sf_fast_log
+#define LOG1P   sf_fast_log1p
 #include "kernels/ref/loss_ref.inc"
 #undef REAL
 #undef NAME
@@ -26,12 +27,26 @@ enum { CHUNK = 64 };
 #undef LOG
 #undef LOG1P
 
+const sf_loss_passes sf_loss_passes_ref = { loss_forward_f32, loss_backward_f32,
+                                            probabilities_f32 };
+
+/* The same loops compiled for this CPU; the bits do not depend on it. */
+static const sf_loss_passes *passes(void)
+{
+#ifdef SEGFLEET_HAVE_X86
+    const unsigned isa = sf_cpu_isa();
+    if (isa & SF_ISA_AVX512) return &sf_loss_passes_avx512;
+    if (isa & SF_ISA_AVX2) return &sf_loss_passes_avx2;
+#endif
+    return &sf_loss_passes_ref;
+}
+
 void sf_loss_forward(const sf_loss_desc *d, const void *logits, const int16_t *labels, double *sums)
 {
     if (d->dtype == SF_F64)
         loss_forward_f64(d, logits, labels, sums);
     else
-        loss_forward_f32(d, logits, labels, sums);
+        passes()->forward(d, logits, labels, sums);
 }
 
 void sf_loss_backward(const sf_loss_desc *d, const void *logits, const int16_t *labels, double ce,
@@ -40,7 +55,7 @@ void sf_loss_backward(const sf_loss_desc *d, const void *logits, const int16_t *
     if (d->dtype == SF_F64)
         loss_backward_f64(d, logits, labels, ce, a, b, dlogits);
     else
-        loss_backward_f32(d, logits, labels, ce, a, b, dlogits);
+        passes()->backward(d, logits, labels, ce, a, b, dlogits);
 }
 
 void sf_loss_probabilities(sf_dtype dtype, bool sigmoid, int64_t n, int64_t heads, int64_t voxels,
@@ -54,5 +69,5 @@ void sf_loss_probabilities(sf_dtype dtype, bool sigmoid, int64_t n, int64_t head
     if (dtype == SF_F64)
         probabilities_f64(&d, logits, p);
     else
-        probabilities_f32(&d, logits, p);
+        passes()->probabilities(&d, logits, p);
 }

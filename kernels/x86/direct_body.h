@@ -69,7 +69,7 @@ typedef struct {
     int64_t block_stride;
     const int64_t *offset; /* of the taps */
     int taps, blocks;
-    int lanes[SF_CHUNK_BLOCKS];
+    int lanes[SF_MOST_CHUNK];
     const float *w;
     float *out[2];
     float bias[2][SF_CBLOCK];
@@ -204,18 +204,27 @@ static void SF_ISA_NAME(rows)(const SF_ISA_NAME(pass) * s, SF_ISA_NAME(reg_tile)
         }
 }
 
+/* Where the gathers of a call keep their packed weights, and where the threads work. */
+typedef struct {
+    const sf_gather *g;
+    int n;
+    sf_direct_plan p;
+    float *packed; /* [gather] */
+} SF_ISA_NAME(job);
+
 /* One unit: a tile and the output blocks [o0, o1), all input blocks chunk by chunk. */
-static void SF_ISA_NAME(unit)(const sf_gather *g, const sf_direct_plan *p, const sf_direct_tile *t,
-                              int64_t n, int64_t o0, int64_t o1, const float *packed, float *patch)
+static void SF_ISA_NAME(unit)(const SF_ISA_NAME(job) * j, const sf_direct_tile *t, int64_t n,
+                              int64_t o0, int64_t o1, float *patch)
 {
+    const sf_gather *g = j->g;
+    const sf_direct_plan *p = &j->p;
     int64_t offset[SF_MAX_TAPS], channel = 0;
     sf_direct_offsets(g->axis, t, offset);
     SF_ISA_NAME(reg_tile)
     a = { .block_stride = p->t.patch_floats, .offset = offset, .taps = p->t.taps };
-    SF_ISA_NAME(pass) s = { g, t, n, true };
-    for (int64_t i = 0; i < p->in_blocks; i += SF_CHUNK_BLOCKS, s.first = false) {
+    for (int64_t i = 0; i < p->in_blocks; i += p->chunk) {
         int64_t channels = 0;
-        a.blocks = p->in_blocks - i < SF_CHUNK_BLOCKS ? (int)(p->in_blocks - i) : SF_CHUNK_BLOCKS;
+        a.blocks = (int)(p->in_blocks - i < p->chunk ? p->in_blocks - i : p->chunk);
         for (int b = 0; b < a.blocks; b++) {
             const sf_block_at q = sf_inputs_block(g->in, g->n_in, i + b);
             SF_ISA_NAME(fill_patch)
@@ -223,49 +232,63 @@ static void SF_ISA_NAME(unit)(const sf_gather *g, const sf_direct_plan *p, const
             a.lanes[b] = (int)q.lanes;
             channels += q.lanes;
         }
-        for (int64_t o = o0; o < o1; o += TILE_BLOCKS) {
-            const int count = o1 - o < TILE_BLOCKS ? (int)(o1 - o) : TILE_BLOCKS;
-            a.w = packed + p->t.taps * SF_CBLOCK * (o * p->in_channels + channel * count);
-            SF_ISA_NAME(rows)(&s, &a, patch, o, count);
+        for (int k = 0; k < j->n; k++) {
+            const SF_ISA_NAME(pass) s = { g + k, t, n, i == 0 };
+            for (int64_t o = o0; o < o1; o += TILE_BLOCKS) {
+                const int count = o1 - o < TILE_BLOCKS ? (int)(o1 - o) : TILE_BLOCKS;
+                a.w = j->packed + k * p->weights +
+                      p->t.taps * SF_CBLOCK * (o * p->in_channels + channel * count);
+                SF_ISA_NAME(rows)(&s, &a, patch, o, count);
+            }
         }
         channel += channels;
     }
 }
 
-void SF_ISA_NAME(sf_gather_direct)(const sf_gather *g, void *scratch)
+/* The weights of gather k for one pair of output blocks and one input block. */
+static void SF_ISA_NAME(pack)(const SF_ISA_NAME(job) * j, int k, int64_t o, int64_t i)
+{
+    const sf_direct_plan *p = &j->p;
+    const int64_t left = p->out_blocks - o * TILE_BLOCKS;
+    const int64_t count = left < TILE_BLOCKS ? left : TILE_BLOCKS;
+    const int64_t first = sf_inputs_block(j->g->in, j->g->n_in, i).first;
+    sf_direct_pack(j->g + k, i, o * TILE_BLOCKS, count,
+                   j->packed + k * p->weights +
+                       p->t.taps * SF_CBLOCK * (o * TILE_BLOCKS * p->in_channels + first * count));
+}
+
+void SF_ISA_NAME(sf_gather_direct)(const sf_gather *g, int n, void *scratch)
 {
     static const int64_t zero[3] = { 0, 0, 0 };
     int64_t lo[3], hi[3];
     for (int a = 0; a < 3; a++)
         if (g->axis[a].extent == 0) return;
-    const int64_t n = g->out[0].shape.n;
-    const sf_direct_plan p =
-        sf_direct_plan_make(g->axis, n, sf_inputs_channels(g->in, g->n_in),
-                            sf_inputs_blocks(g->in, g->n_in), sf_views_blocks(g->out, g->n_out));
-    const int64_t pairs = (p.out_blocks + TILE_BLOCKS - 1) / TILE_BLOCKS;
-    float *packed = scratch, *rest = packed + p.weights;
+    const int64_t samples = g->out[0].shape.n;
+    const SF_ISA_NAME(job)
+        j = { g, n,
+              sf_direct_plan_make(g->axis, samples, sf_inputs_channels(g->in, g->n_in),
+                                  sf_inputs_blocks(g->in, g->n_in),
+                                  sf_views_blocks(g->out, g->n_out)),
+              scratch };
+    const sf_direct_plan *p = &j.p;
+    const int64_t pairs = (p->out_blocks + TILE_BLOCKS - 1) / TILE_BLOCKS;
+    float *rest = j.packed + n * p->weights;
     sf_gather_box(g, lo, hi);
 #pragma omp parallel num_threads(g->threads)
     {
-        float *mine = rest + omp_get_thread_num() * p.per_thread;
-#pragma omp for collapse(2) schedule(static)
-        for (int64_t o = 0; o < pairs; o++)
-            for (int64_t i = 0; i < p.in_blocks; i++) {
-                const int64_t left = p.out_blocks - o * TILE_BLOCKS;
-                const int64_t count = left < TILE_BLOCKS ? left : TILE_BLOCKS;
-                const int64_t first = sf_inputs_block(g->in, g->n_in, i).first;
-                sf_direct_pack(g, i, o * TILE_BLOCKS, count,
-                               packed + p.t.taps * SF_CBLOCK *
-                                            (o * TILE_BLOCKS * p.in_channels + first * count));
-            }
+        float *mine = rest + omp_get_thread_num() * p->per_thread;
+#pragma omp for collapse(3) schedule(static)
+        for (int k = 0; k < n; k++)
+            for (int64_t o = 0; o < pairs; o++)
+                for (int64_t i = 0; i < p->in_blocks; i++) SF_ISA_NAME(pack)(&j, k, o, i);
 #pragma omp for schedule(dynamic)
-        for (int64_t u = 0; u < n * p.t.tiles * p.groups; u++) {
+        for (int64_t u = 0; u < samples * p->t.tiles * p->groups; u++) {
             sf_direct_tile t;
-            const int64_t o0 = u % p.groups * p.unit_blocks;
+            const int64_t o0 = u % p->groups * p->unit_blocks;
             const int64_t o1 =
-                o0 + p.unit_blocks < p.out_blocks ? o0 + p.unit_blocks : p.out_blocks;
-            if (sf_direct_tile_at(&p.t, g->axis, u / p.groups % p.t.tiles, zero, lo, hi, &t))
-                SF_ISA_NAME(unit)(g, &p, &t, u / (p.groups * p.t.tiles), o0, o1, packed, mine);
+                o0 + p->unit_blocks < p->out_blocks ? o0 + p->unit_blocks : p->out_blocks;
+            if (sf_direct_tile_at(&p->t, g->axis, u / p->groups % p->t.tiles, zero, lo, hi, &t))
+                SF_ISA_NAME(unit)(&j, &t, u / (p->groups * p->t.tiles), o0, o1, mine);
         }
     }
 }

@@ -4,7 +4,14 @@
 
 /* A patch of two blocks of 3072 voxels is 384 KiB; with 110 KiB of weights it fits an L2 of 512
  * KiB. */
-enum { PATCH_VOXELS = 3072, TILE_WIDTH = 64, TILE_DEPTH = 4, MANY_UNITS = 64, UNIT_BLOCKS = 4 };
+enum {
+    PATCH_VOXELS = 3072,
+    CHUNK_VOXELS = 2 * PATCH_VOXELS,
+    TILE_WIDTH = 64,
+    TILE_DEPTH = 4,
+    MANY_UNITS = 64,
+    UNIT_BLOCKS = 4
+};
 enum { WANTED_WUNITS = 16 };
 
 static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -14,19 +21,19 @@ static int64_t reach(const sf_gather_axis *x, int64_t size)
     return (size - 1) * x->istep + (x->n > 0 ? x->n : 1);
 }
 
-sf_direct_tiles sf_direct_tiles_make(const sf_gather_axis axis[3], const int64_t extent[3])
+sf_direct_tiles sf_direct_tiles_make(const sf_gather_axis axis[3], const int64_t extent[3],
+                                     int64_t voxels)
 {
-    sf_direct_tiles t = { .tiles = 1, .taps = 1 };
+    sf_direct_tiles t = { .tiles = 1, .taps = axis[0].n * axis[1].n * axis[2].n };
     t.size[2] = sf_even_size(extent[2], TILE_WIDTH);
     t.size[0] = sf_even_size(extent[0], TILE_DEPTH);
-    const int64_t rows = PATCH_VOXELS / (reach(&axis[2], t.size[2]) * reach(&axis[0], t.size[0]));
+    const int64_t rows = voxels / (reach(&axis[2], t.size[2]) * reach(&axis[0], t.size[0]));
     const int64_t fit = (rows - axis[1].n) / axis[1].istep + 1;
     t.size[1] = sf_even_size(extent[1], fit > 1 ? fit : 1);
     for (int a = 0; a < 3; a++) {
         t.grid[a] = (extent[a] + t.size[a] - 1) / t.size[a];
         t.patch[a] = reach(&axis[a], t.size[a]);
         t.tiles *= t.grid[a];
-        t.taps *= axis[a].n;
     }
     t.patch_floats = t.patch[0] * t.patch[1] * t.patch[2] * SF_CBLOCK;
     return t;
@@ -56,18 +63,29 @@ void sf_direct_offsets(const sf_gather_axis axis[3], const sf_direct_tile *t, in
                 *offset++ = ((z * t->patch[1] + y) * t->patch[2] + x) * SF_CBLOCK;
 }
 
+/* Two blocks per pass: the weights of a pass stay in L2. One tap means few weights, and few
+ * products between loading and storing a sum: more blocks of smaller patches. */
+static int64_t patch_voxels(int taps, int64_t in_channels)
+{
+    if (taps > 1 || sf_blocks(in_channels) <= 2) return PATCH_VOXELS;
+    const int64_t chunk = min64(sf_blocks(in_channels), SF_MOST_CHUNK);
+    return CHUNK_VOXELS / chunk;
+}
+
 sf_direct_plan sf_direct_plan_make(const sf_gather_axis axis[3], int64_t n, int64_t in_channels,
                                    int64_t in_blocks, int64_t out_blocks)
 {
     const int64_t extent[3] = { axis[0].extent, axis[1].extent, axis[2].extent };
-    sf_direct_plan p = { .t = sf_direct_tiles_make(axis, extent),
+    const int64_t voxels = patch_voxels(axis[0].n * axis[1].n * axis[2].n, in_channels);
+    sf_direct_plan p = { .t = sf_direct_tiles_make(axis, extent, voxels),
                          .out_blocks = out_blocks,
                          .in_blocks = in_blocks,
                          .in_channels = in_channels };
     p.unit_blocks = n * p.t.tiles < MANY_UNITS ? UNIT_BLOCKS : out_blocks;
     p.groups = (out_blocks + p.unit_blocks - 1) / p.unit_blocks;
     p.weights = p.t.taps * in_channels * out_blocks * SF_CBLOCK;
-    p.per_thread = SF_CHUNK_BLOCKS * p.t.patch_floats + SF_CBLOCK;
+    p.chunk = CHUNK_VOXELS / voxels;
+    p.per_thread = p.chunk * p.t.patch_floats + SF_CBLOCK;
     return p;
 }
 
@@ -97,7 +115,8 @@ void sf_direct_pack(const sf_gather *g, int64_t in, int64_t o, int64_t count, fl
 sf_direct_wplan sf_direct_wplan_make(const sf_gather_axis axis[3], const int64_t extent[3],
                                      int64_t a_blocks, int64_t a_channels, int64_t d_channels)
 {
-    sf_direct_wplan p = { .t = sf_direct_tiles_make(axis, extent), .a_blocks = a_blocks };
+    sf_direct_wplan p = { .t = sf_direct_tiles_make(axis, extent, PATCH_VOXELS),
+                          .a_blocks = a_blocks };
     p.d_blocks = (sf_blocks(d_channels) + 1) / 2 * 2; /* pairs; the odd one out is zeros */
     p.d_pad = p.d_blocks * SF_CBLOCK;
     p.groups = (p.d_blocks + SF_D_GROUP - 1) / SF_D_GROUP;
@@ -134,12 +153,12 @@ void sf_direct_write(const sf_wgrad *g, const sf_direct_wplan *p, int64_t d_bloc
 static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
 static size_t gather_bytes(const sf_gather_axis axis[3], int64_t n, int64_t in_channels,
-                           int64_t out_blocks, int threads)
+                           int64_t out_blocks, int phases, int threads)
 {
     for (int a = 0; a < 3; a++)
         if (axis[a].extent == 0) return 0;
     const sf_direct_plan p = sf_direct_plan_make(axis, n, in_channels, 1, out_blocks);
-    return (size_t)(p.weights + p.per_thread * threads) * sizeof(float);
+    return (size_t)(p.weights * phases + p.per_thread * threads) * sizeof(float);
 }
 
 /* Leaves may be any range of slices, and a thinner one can have a larger tile along other axes. */
@@ -164,10 +183,10 @@ size_t sf_direct_conv_scratch(const sf_conv *c, int threads)
     const int64_t spread =
         sf_blocks(c->in.c) + SF_MAX_INPUTS - 1; /* concatenation pads each input */
     sf_gather_conv_axes(c, axis);
-    size_t s = gather_bytes(axis, c->out.n, c->in.c, sf_blocks(c->out.c), threads);
+    size_t s = gather_bytes(axis, c->out.n, c->in.c, sf_blocks(c->out.c), 1, threads);
     s = larger(s, wgrad_bytes(axis, spread, c->in.c, c->out.c, threads));
     for (int phase = 0; sf_gather_conv_data_axes(c, phase, axis); phase++)
-        s = larger(s, gather_bytes(axis, c->in.n, c->out.c, spread, threads));
+        s = larger(s, gather_bytes(axis, c->in.n, c->out.c, spread, 1, threads));
     return s;
 }
 
@@ -175,8 +194,9 @@ size_t sf_direct_convt_scratch(const sf_convt *c, int threads)
 {
     sf_gather_axis axis[3];
     sf_gather_convt_axes(c, axis);
-    size_t s = gather_bytes(axis, c->in.n, c->out.c, sf_blocks(c->in.c), threads);
+    size_t s = gather_bytes(axis, c->in.n, c->out.c, sf_blocks(c->in.c), 1, threads);
     s = larger(s, wgrad_bytes(axis, sf_blocks(c->out.c), c->out.c, c->in.c, threads));
     sf_gather_convt_phase_axes(c, 0, axis);
-    return larger(s, gather_bytes(axis, c->in.n, c->in.c, sf_blocks(c->out.c), threads));
+    return larger(
+        s, gather_bytes(axis, c->in.n, c->in.c, sf_blocks(c->out.c), SF_MAX_PHASES, threads));
 }

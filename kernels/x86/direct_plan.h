@@ -8,7 +8,7 @@
 #include "kernels/gather.h"
 
 enum {
-    SF_CHUNK_BLOCKS = 2, /* input blocks per pass over a tile: weights of a pass stay in L2 */
+    SF_MOST_CHUNK = 16, /* input blocks per pass over a tile */
     SF_MAX_TAPS = 27,
     SF_D_GROUP = 8 /* D blocks per unit of a weight gradient */
 };
@@ -24,7 +24,9 @@ typedef struct {
     int64_t lo[3], hi[3], patch[3];
 } sf_direct_tile;
 
-sf_direct_tiles sf_direct_tiles_make(const sf_gather_axis axis[3], const int64_t extent[3]);
+/** Tiles whose patches hold about `voxels` voxels. */
+sf_direct_tiles sf_direct_tiles_make(const sf_gather_axis axis[3], const int64_t extent[3],
+                                     int64_t voxels);
 /** Tile i of the grid that starts at `base`, cut to [lo, hi); false when nothing is left. */
 bool sf_direct_tile_at(const sf_direct_tiles *t, const sf_gather_axis axis[3], int64_t i,
                        const int64_t base[3], const int64_t lo[3], const int64_t hi[3],
@@ -37,8 +39,8 @@ void sf_direct_offsets(const sf_gather_axis axis[3], const sf_direct_tile *t, in
 typedef struct {
     sf_direct_tiles t;
     int64_t out_blocks, in_blocks, in_channels;
-    int64_t unit_blocks, groups;
-    int64_t weights, per_thread; /* floats */
+    int64_t unit_blocks, groups, chunk;
+    int64_t weights, per_thread; /* floats; weights of one phase */
 } sf_direct_plan;
 sf_direct_plan sf_direct_plan_make(const sf_gather_axis axis[3], int64_t n, int64_t in_channels,
                                    int64_t in_blocks, int64_t out_blocks);

@@ -13,13 +13,13 @@ typedef struct {
 
 /* All arguments after `t` are constants after inlining. */
 FLAT void SF_ISA_NAME(wcompute)(const SF_ISA_NAME(wtile) * t, const int taps, const int lanes,
-                                const int step)
+                                const int step, const int nv)
 {
-    V acc[12][NV];
+    V acc[16][NV];
 #pragma GCC unroll 16
     for (int i = 0; i < taps * lanes; i++)
 #pragma GCC unroll 2
-        for (int j = 0; j < NV; j++) acc[i][j] = v_zero();
+        for (int j = 0; j < nv; j++) acc[i][j] = v_zero();
     for (int64_t z = 0; z < t->rows[0]; z++)
         for (int64_t y = 0; y < t->rows[1]; y++) {
             const float *a = t->a + z * t->a_stride[0] + y * t->a_stride[1];
@@ -28,13 +28,13 @@ FLAT void SF_ISA_NAME(wcompute)(const SF_ISA_NAME(wtile) * t, const int taps, co
             for (int64_t x = 0; x < t->width; x++) {
                 V d[NV];
 #pragma GCC unroll 2
-                for (int j = 0; j < NV; j++)
+                for (int j = 0; j < nv; j++)
                     d[j] = v_load((j < BLOCK_V ? d0 : d1) + j % BLOCK_V * VLEN);
 #pragma GCC unroll 16
                 for (int i = 0; i < taps * lanes; i++) {
                     const V v = v_set1(a[i / lanes * SF_CBLOCK + i % lanes]);
 #pragma GCC unroll 2
-                    for (int j = 0; j < NV; j++) acc[i][j] = v_fma(v, d[j], acc[i][j]);
+                    for (int j = 0; j < nv; j++) acc[i][j] = v_fma(v, d[j], acc[i][j]);
                 }
                 a += step * SF_CBLOCK;
                 d0 += SF_CBLOCK;
@@ -44,24 +44,28 @@ FLAT void SF_ISA_NAME(wcompute)(const SF_ISA_NAME(wtile) * t, const int taps, co
 #pragma GCC unroll 16
     for (int i = 0; i < taps * lanes; i++)
 #pragma GCC unroll 2
-        for (int j = 0; j < NV; j++) {
+        for (int j = 0; j < nv; j++) {
             float *s = t->sum + (i / lanes * SF_CBLOCK + i % lanes) * t->d_pad + j * VLEN;
             v_store(s, v_add(v_load(s), acc[i][j]));
         }
 }
 
 typedef void SF_ISA_NAME(wfn)(const SF_ISA_NAME(wtile) *);
-#define WFN(name, taps, lanes, step)                                                               \
+#define WFN(name, taps, lanes, step, nv)                                                           \
     static void SF_ISA_NAME(name)(const SF_ISA_NAME(wtile) * t)                                    \
     {                                                                                              \
-        SF_ISA_NAME(wcompute)(t, taps, lanes, step);                                               \
+        SF_ISA_NAME(wcompute)(t, taps, lanes, step, nv);                                           \
     }
-WFN(w31, 3, WGRAD_CI3, 1)
-WFN(w32, 3, WGRAD_CI3, 2)
-WFN(w21, 2, WGRAD_CI2, 1)
-WFN(w22, 2, WGRAD_CI2, 2)
-WFN(w11, 1, WGRAD_CI1, 1)
-WFN(w12, 1, WGRAD_CI1, 2)
+WFN(w31, 3, WGRAD_CI3, 1, NV)
+WFN(w32, 3, WGRAD_CI3, 2, NV)
+WFN(w21, 2, WGRAD_CI2, 1, NV)
+WFN(w22, 2, WGRAD_CI2, 2, NV)
+WFN(w11, 1, WGRAD_CI1, 1, NV)
+WFN(w12, 1, WGRAD_CI1, 2, NV)
+/* images of one or two channels; heads of at most 16 */
+WFN(few31, 3, 1, 1, NV)
+WFN(few32, 3, 1, 2, NV)
+WFN(head, 1, WGRAD_CI1 *TILE_BLOCKS, 1, BLOCK_V)
 #undef WFN
 
 /* D rows of a tile: [block][z][y][x][16]; blocks past the last are zeros. */
@@ -89,7 +93,16 @@ static void SF_ISA_NAME(wrows)(const sf_wgrad *g, const sf_direct_wplan *p, cons
     SF_ISA_NAME(wfn) *const fn[3][2] = { { SF_ISA_NAME(w11), SF_ISA_NAME(w12) },
                                          { SF_ISA_NAME(w21), SF_ISA_NAME(w22) },
                                          { SF_ISA_NAME(w31), SF_ISA_NAME(w32) } };
-    const int step_lanes = ax[2].n == 3 ? WGRAD_CI3 : ax[2].n == 2 ? WGRAD_CI2 : WGRAD_CI1;
+    const bool few = ax[2].n == 3 && 2 * lanes <= WGRAD_CI3;
+    const bool head = ax[2].n == 1 && ax[2].istep == 1 && g->d.x.shape.c <= SF_CBLOCK;
+    const int step_lanes = few            ? 1
+                           : head         ? WGRAD_CI1 * TILE_BLOCKS
+                           : ax[2].n == 3 ? WGRAD_CI3
+                           : ax[2].n == 2 ? WGRAD_CI2
+                                          : WGRAD_CI1;
+    SF_ISA_NAME(wfn) *const tile = few ? ax[2].istep == 1 ? SF_ISA_NAME(few31) : SF_ISA_NAME(few32)
+                                   : head ? SF_ISA_NAME(head)
+                                          : fn[ax[2].n - 1][ax[2].istep - 1];
     const int64_t w = t->hi[2] - t->lo[2], h = t->hi[1] - t->lo[1], depth = t->hi[0] - t->lo[0];
     const int64_t row = t->patch[2] * SF_CBLOCK, plane = t->patch[1] * row;
     SF_ISA_NAME(wtile)
@@ -105,7 +118,7 @@ static void SF_ISA_NAME(wrows)(const sf_wgrad *g, const sf_direct_wplan *p, cons
                 k.d[0] = d + b * depth * h * w * SF_CBLOCK;
                 k.d[1] = k.d[0] + (TILE_BLOCKS - 1) * depth * h * w * SF_CBLOCK;
                 k.sum = sums + (zy * ax[2].n * SF_CBLOCK + l) * p->d_pad + b * SF_CBLOCK;
-                fn[ax[2].n - 1][ax[2].istep - 1](&k);
+                tile(&k);
             }
 }
 

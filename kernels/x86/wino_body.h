@@ -1,6 +1,6 @@
-/* Winograd convolution, 3 taps per axis (or 1: that axis has tiles of 1), stride 1, float32.
- * Included by wino_avx2.c and wino_avx512.c after their vec_*.h, with ROWS = tiles of a register
- * tile of the products.
+/* Winograd convolution, 3 taps per axis at stride 1 or 2, or 1 tap (that axis has tiles of 1),
+ * float32. Included by wino_avx2.c and wino_avx512.c after their vec_*.h, with ROWS = tiles of a
+ * register tile of the products.
  *
  * Work per sample: tiles of m outputs and t = m+2 inputs per axis; V = transformed inputs, U =
  * transformed weights; per coordinate one small matrix product; back-transform. All tile grids are
@@ -28,31 +28,41 @@ enum {
 };
 
 typedef struct {
-    int m[3], t[3], coords;
-    int64_t grid[3], tiles; /* per sample */
-    int64_t extent[3];      /* of the output = of the input */
-    int64_t ib, ob, groups; /* input and output blocks of 16, output groups */
-    int64_t block;          /* tiles per block of a pass */
+    wino_kind kind[3];
+    int m[3], t[3], coords;       /* outputs and points of a tile */
+    int64_t grid[3], tiles;       /* per sample */
+    int64_t source[3], extent[3]; /* of what is read and of what is written */
+    int64_t ib, ob, groups;       /* input and output blocks of 16, output groups */
+    int64_t block;                /* tiles per block of a pass */
 } wino_geo;
 
-static int tile_size(int kernel, int64_t extent) { return kernel == 1 ? 1 : extent > 6 ? 4 : 2; }
+static wino_kind kind_of(int kernel, int stride, int64_t extent, bool gradient)
+{
+    if (kernel == 1) return K1;
+    if (stride == 2) return gradient ? KD : KS;
+    return extent > 6 ? K4 : K2;
+}
 
 /* Tiles whose V and M stay about in L2. */
 static int64_t block_tiles(const wino_geo *g)
 {
     const int64_t bytes = g->coords * (g->ib * SF_CBLOCK + CG) * 4;
     int64_t n = (400 << 10) / bytes / ROWS * ROWS;
-    if (n < 12) n = 12;
+    if (n < 24) n = 24;
     return n > MAX_BLOCK ? MAX_BLOCK : n;
 }
 
-static wino_geo make_geo(const sf_conv *c, int64_t in_blocks, int64_t out_blocks)
+/* gradient: of the input, from the output's gradient */
+static wino_geo make_geo(const sf_conv *c, int64_t in_blocks, int64_t out_blocks, bool gradient)
 {
     wino_geo g = { .coords = 1, .tiles = 1, .ib = in_blocks, .ob = out_blocks };
-    const int64_t extent[3] = { c->out.d, c->out.h, c->out.w };
+    const sf_shape from = gradient ? c->out : c->in, to = gradient ? c->in : c->out;
+    const int64_t source[3] = { from.d, from.h, from.w }, extent[3] = { to.d, to.h, to.w };
     for (int a = 0; a < 3; a++) {
-        g.m[a] = tile_size(c->kernel[a], extent[a]);
-        g.t[a] = c->kernel[a] == 1 ? 1 : g.m[a] + 2;
+        g.kind[a] = kind_of(c->kernel[a], c->stride[a], extent[a], gradient);
+        g.m[a] = kind_outputs(g.kind[a]);
+        g.t[a] = kind_points(g.kind[a]);
+        g.source[a] = source[a];
         g.extent[a] = extent[a];
         g.grid[a] = (extent[a] + g.m[a] - 1) / g.m[a];
         g.coords *= g.t[a];
@@ -75,9 +85,9 @@ typedef struct {
     int64_t lo[3], hi[3];
 } limits;
 
-static limits whole_volume(const wino_geo *g)
+static limits whole_source(const wino_geo *g)
 {
-    return (limits){ { 0 }, { g->extent[0], g->extent[1], g->extent[2] } };
+    return (limits){ { 0 }, { g->source[0], g->source[1], g->source[2] } };
 }
 
 static limits held(const sf_view *v)
@@ -143,11 +153,11 @@ typedef struct {
     float *cube, *sum;
 } window;
 
-FLAT void load_rows(const window *w, const wino_op op, const int m, const bool rule,
+FLAT void load_rows(const window *w, const wino_op op, const wino_kind k, const bool rule,
                     const bool border)
 {
     const source *s = w->s;
-    const int n = op_reads(op, m);
+    const int n = op_reads(op, k);
     int64_t at[6];
     V keep[6], sum[BLOCK_V];
     for (int i = 0; i < BLOCK_V; i++) sum[i] = v_zero();
@@ -160,6 +170,11 @@ FLAT void load_rows(const window *w, const wino_op op, const int m, const bool r
         at[i] = x * SF_CBLOCK;
     }
     const V slope = v_set1(s->slope);
+    V scale[BLOCK_V], shift[BLOCK_V];
+    for (int h = 0; h < BLOCK_V && rule; h++) {
+        scale[h] = v_load(s->scale + h * VLEN);
+        shift[h] = v_load(s->shift + h * VLEN);
+    }
     for (int z = 0; z < w->nz; z++)
         for (int y = 0; y < w->ny; y++) {
             const int64_t gz = w->from[0] + z, gy = w->from[1] + y;
@@ -177,22 +192,21 @@ FLAT void load_rows(const window *w, const wino_op op, const int m, const bool r
                     for (int i = 0; i < n; i++) {
                         v[i] = v_load(p + at[i] + h * VLEN);
                         if (rule) {
-                            const V t = v_fma(v_load(s->scale + h * VLEN), v[i],
-                                              v_load(s->shift + h * VLEN));
+                            const V t = v_fma(scale[h], v[i], shift[h]);
                             v[i] = v_max(t, v_mul(slope, t));
                         }
                         if (border) v[i] = v_and(v[i], keep[i]);
                         if (op == ADJ) sum[h] = v_add(sum[h], v[i]);
                     }
-                    op_apply(op, m, v);
+                    op_apply(op, k, v);
                 }
 #pragma GCC unroll 6
-                for (int i = 0; i < op_writes(op, m); i++)
+                for (int i = 0; i < op_writes(op, k); i++)
                     v_store(to + i * SF_CBLOCK + h * VLEN, v[i]);
             }
             if (!border) { /* the next tile */
 #pragma GCC unroll 4
-                for (int i = 0; i < m; i++)
+                for (int i = 0; i < kind_step(k); i++)
                     _mm_prefetch((const char *)(p + at[0] + (n + i) * SF_CBLOCK), _MM_HINT_T0);
             }
         }
@@ -200,25 +214,32 @@ FLAT void load_rows(const window *w, const wino_op op, const int m, const bool r
         for (int h = 0; h < BLOCK_V; h++) v_store(w->sum + h * VLEN, sum[h]);
 }
 
-#define LOAD(NAME, op, m)                                                                          \
+#define LOAD(NAME, op, k)                                                                          \
     static void NAME(const window *w, bool border)                                                 \
     {                                                                                              \
         if (op == IN && w->s->scale && border)                                                     \
-            load_rows(w, op, m, op == IN, true);                                                   \
+            load_rows(w, op, k, op == IN, true);                                                   \
         else if (op == IN && w->s->scale)                                                          \
-            load_rows(w, op, m, op == IN, false);                                                  \
+            load_rows(w, op, k, op == IN, false);                                                  \
         else if (border)                                                                           \
-            load_rows(w, op, m, false, true);                                                      \
+            load_rows(w, op, k, false, true);                                                      \
         else                                                                                       \
-            load_rows(w, op, m, false, false);                                                     \
+            load_rows(w, op, k, false, false);                                                     \
     }
-LOAD(load_in4, IN, 4)
-LOAD(load_in2, IN, 2)
-LOAD(load_in1, IN, 1)
-LOAD(load_adj4, ADJ, 4)
-LOAD(load_adj2, ADJ, 2)
-LOAD(load_adj1, ADJ, 1)
+LOAD(load_in1, IN, K1)
+LOAD(load_in2, IN, K2)
+LOAD(load_in4, IN, K4)
+LOAD(load_in_s, IN, KS)
+LOAD(load_in_d, IN, KD)
+LOAD(load_adj1, ADJ, K1)
+LOAD(load_adj2, ADJ, K2)
+LOAD(load_adj4, ADJ, K4)
+LOAD(load_adj_s, ADJ, KS)
 #undef LOAD
+
+typedef void load_fn(const window *w, bool border);
+static load_fn *const load_in[] = { load_in1, load_in2, load_in4, load_in_s, load_in_d };
+static load_fn *const load_adj[] = { load_adj1, load_adj2, load_adj4, load_adj_s };
 
 /* One tile of one channel block: window -> all coordinates, `pitch` floats apart. op is IN (inputs
  * under a tile) or ADJ (output gradients of a tile). */
@@ -226,31 +247,27 @@ static void transform_tile(const wino_geo *g, wino_op op, const source *s, int64
                            const limits *l, float *to, int64_t pitch, float *cube, float *sum)
 {
     const bool in = op == IN;
-    const int n[3] = { op_reads(op, g->m[0]), op_reads(op, g->m[1]), op_reads(op, g->m[2]) };
+    const wino_kind *k = g->kind;
+    const int n[3] = { op_reads(op, k[0]), op_reads(op, k[1]), op_reads(op, k[2]) };
     window w = { .s = s, .nz = n[0], .ny = n[1], .l = *l, .cube = cube, .sum = sum };
     bool border = false;
     tile_origin(g, tile, w.from);
     for (int a = 0; a < 3; a++) {
-        if (in) w.from[a] -= (g->t[a] - g->m[a]) / 2;
+        if (in) w.from[a] = kind_first(k[a], w.from[a]);
         border = border || w.from[a] < l->lo[a] || w.from[a] + n[a] > l->hi[a];
     }
     w.row = g->t[2] * SF_CBLOCK;
     w.plane = g->t[1] * w.row;
-    if (g->m[2] == 4)
-        (in ? load_in4 : load_adj4)(&w, border);
-    else if (g->m[2] == 2)
-        (in ? load_in2 : load_adj2)(&w, border);
-    else
-        (in ? load_in1 : load_adj1)(&w, border);
+    (in ? load_in : load_adj)[k[2]](&w, border);
     const wino_walk y = { w.plane, SF_CBLOCK, w.row }, z = { w.row, SF_CBLOCK, w.plane };
     const wino_walk out = { g->t[2] * pitch, pitch, g->t[1] * g->t[2] * pitch };
-    if (g->m[0] == 1) {
-        (in ? sweep_in : sweep_adj)(g->m[1], 1, g->t[2], cube, y, to,
+    if (k[0] == K1) {
+        (in ? sweep_in : sweep_adj)(k[1], 1, g->t[2], cube, y, to,
                                     (wino_walk){ 0, pitch, g->t[2] * pitch });
         return;
     }
-    (in ? sweep_in : sweep_adj)(g->m[1], n[0], g->t[2], cube, y, cube, y);
-    (in ? sweep_in : sweep_adj)(g->m[0], g->t[1], g->t[2], cube, z, to, out);
+    (in ? sweep_in : sweep_adj)(k[1], n[0], g->t[2], cube, y, cube, y);
+    (in ? sweep_in : sweep_adj)(k[0], g->t[1], g->t[2], cube, z, to, out);
 }
 
 /* --- weights -------------------------------------------------------------------------------- */
@@ -320,9 +337,9 @@ static void fill_u(const wino_geo *g, const weights *w, const sf_block_at *b, co
     const wino_walk u = { g->t[2] * pitch, pitch, g->t[1] * g->t[2] * pitch };
     for (int r = 0; r < SF_CBLOCK; r++, taps += count * SF_CBLOCK) {
         const float *first = w->swap ? taps + (count - 1) * SF_CBLOCK : taps;
-        sweep_wgt(g->m[2], k[0], k[1], first, from, cube, x);
-        sweep_wgt(g->m[1], k[0], g->t[2], cube, y, cube, y);
-        sweep_wgt(g->m[0], g->t[1], g->t[2], cube, z, to + r * CG, u);
+        sweep_wgt(g->kind[2], k[0], k[1], first, from, cube, x);
+        sweep_wgt(g->kind[1], k[0], g->t[2], cube, y, cube, y);
+        sweep_wgt(g->kind[0], g->t[1], g->t[2], cube, z, to + r * CG, u);
     }
 }
 
@@ -354,29 +371,47 @@ FLAT void product(const int rows, int64_t blocks, const float *v, int64_t step, 
         for (int j = 0; j < 2; j++) v_store(m + r * CG + j * VLEN, acc[r][j]);
 }
 
-FLAT void products_sized(int64_t count, int64_t blocks, const float *v, int64_t step,
+/* V of `count` tiles is [register tile of rows][block][row][16], so that one product reads it from
+ * end to end: float offset of tile i, block b. */
+static int64_t v_at(int64_t blocks, int64_t count, int64_t b, int64_t i)
+{
+    const int64_t r0 = i / ROWS * ROWS, rows = count - r0 < ROWS ? count - r0 : ROWS;
+    return (r0 * blocks + b * rows + i - r0) * SF_CBLOCK;
+}
+
+/* All rows for blocks [b0, b1) of the input. */
+FLAT void products_sized(const wino_geo *g, int64_t count, int64_t b0, int64_t b1, const float *v,
                          const float *u, const bool add, float *m)
 {
-    for (int c = 0; c < COLS; c++, u += 2 * VLEN, m += 2 * VLEN) {
-        int64_t r = 0;
-        for (; r + ROWS <= count; r += ROWS)
-            product(ROWS, blocks, v + r * SF_CBLOCK, step, u, add, m + r * CG);
-        for (; r + ROWS / 3 <= count; r += ROWS / 3)
-            product(ROWS / 3, blocks, v + r * SF_CBLOCK, step, u, add, m + r * CG);
-        for (; r < count; r++) product(1, blocks, v + r * SF_CBLOCK, step, u, add, m + r * CG);
+    for (int64_t r0 = 0; r0 < count; r0 += ROWS) {
+        const int64_t rows = count - r0 < ROWS ? count - r0 : ROWS, step = rows * SF_CBLOCK;
+        const float *x = v + v_at(g->ib, count, b0, r0);
+        for (int c = 0; c < CG; c += 2 * VLEN) {
+            float *to = m + r0 * CG + c;
+            int64_t r = 0;
+            if (rows == ROWS) product(ROWS, b1 - b0, x, step, u + c, add, to);
+            if (rows == ROWS) continue;
+            for (; r + ROWS / 3 <= rows; r += ROWS / 3)
+                product(ROWS / 3, b1 - b0, x + r * SF_CBLOCK, step, u + c, add, to + r * CG);
+            for (; r < rows; r++)
+                product(1, b1 - b0, x + r * SF_CBLOCK, step, u + c, add, to + r * CG);
+        }
     }
 }
 
-static void products(int64_t count, int64_t blocks, const float *v, int64_t step, const float *u,
-                     float *m)
+static void products(const wino_geo *g, int64_t count, const float *v, const float *u, float *m)
 {
-    products_sized(count, blocks, v, step, u, false, m);
+    products_sized(g, count, 0, g->ib, v, u, false, m);
 }
 
-static void products_add(int64_t count, int64_t blocks, const float *v, int64_t step,
-                         const float *u, float *m)
+/* One block of inputs; the first starts the sums. */
+static void products_block(const wino_geo *g, int64_t count, int64_t b, const float *v,
+                           const float *u, float *m)
 {
-    products_sized(count, blocks, v, step, u, true, m);
+    if (b == 0)
+        products_sized(g, count, b, b + 1, v, u, false, m);
+    else
+        products_sized(g, count, b, b + 1, v, u, true, m);
 }
 
 /* --- storing -------------------------------------------------------------------------------- */
@@ -392,9 +427,10 @@ typedef struct {
     bool deep; /* slices along z */
 } target;
 
-FLAT void store_rows(const wino_geo *g, const target *t, const int m, const int64_t o[3],
+FLAT void store_rows(const wino_geo *g, const target *t, const wino_kind k, const int64_t o[3],
                      const float *cube)
 {
+    const int m = kind_outputs(k);
     const int64_t row = g->t[2] * SF_CBLOCK, plane = g->t[1] * row;
     const int64_t x0 = o[2] < t->l.lo[2] ? t->l.lo[2] - o[2] : 0;
     const int64_t x1 = o[2] + m > t->l.hi[2] ? t->l.hi[2] - o[2] : m;
@@ -410,8 +446,8 @@ FLAT void store_rows(const wino_geo *g, const target *t, const int m, const int6
                 float *p = t->data + (o[0] + z) * t->sd + (o[1] + y) * t->sh + o[2] * SF_CBLOCK + h;
                 V v[6];
 #pragma GCC unroll 6
-                for (int i = 0; i < op_reads(OUT, m); i++) v[i] = v_load(c + i * SF_CBLOCK);
-                op_apply(OUT, m, v);
+                for (int i = 0; i < op_reads(OUT, k); i++) v[i] = v_load(c + i * SF_CBLOCK);
+                op_apply(OUT, k, v);
 #pragma GCC unroll 4
                 for (int i = 0; i < m; i++) {
                     if (i < x0 || i >= x1) continue;
@@ -442,20 +478,31 @@ static void store_tile(const wino_geo *g, const target *t, int64_t tile, const f
     const int64_t row = g->t[2] * SF_CBLOCK, plane = g->t[1] * row;
     const wino_walk y = { plane, SF_CBLOCK, row }, z = { row, SF_CBLOCK, plane };
     int64_t o[3];
-    if (g->m[0] == 1) {
-        sweep_out(g->m[1], 1, g->t[2], m, (wino_walk){ 0, pitch, g->t[2] * pitch }, cube, y);
+    if (g->kind[0] == K1) {
+        sweep_out(g->kind[1], 1, g->t[2], m, (wino_walk){ 0, pitch, g->t[2] * pitch }, cube, y);
     } else {
         const wino_walk from = { g->t[2] * pitch, pitch, g->t[1] * g->t[2] * pitch };
-        sweep_out(g->m[0], g->t[1], g->t[2], m, from, cube, z);
-        sweep_out(g->m[1], g->m[0], g->t[2], cube, y, cube, y);
+        sweep_out(g->kind[0], g->t[1], g->t[2], m, from, cube, z);
+        sweep_out(g->kind[1], g->m[0], g->t[2], cube, y, cube, y);
     }
     tile_origin(g, tile, o);
-    if (g->m[2] == 4)
-        store_rows(g, t, 4, o, cube);
-    else if (g->m[2] == 2)
-        store_rows(g, t, 2, o, cube);
-    else
-        store_rows(g, t, 1, o, cube);
+    switch (g->kind[2]) {
+    case K1:
+        store_rows(g, t, K1, o, cube);
+        break;
+    case K2:
+        store_rows(g, t, K2, o, cube);
+        break;
+    case K4:
+        store_rows(g, t, K4, o, cube);
+        break;
+    case KS:
+        store_rows(g, t, KS, o, cube);
+        break;
+    case KD:
+        store_rows(g, t, KD, o, cube);
+        break;
+    }
 }
 
 /* Rounds up to whole cache lines. */
@@ -471,7 +518,7 @@ static bool accepts(const sf_conv *c)
 {
     bool any = false;
     for (int a = 0; a < 3; a++) {
-        if (c->stride[a] != 1) return false;
+        if (c->kernel[a] == 1 && c->stride[a] != 1) return false;
         any = any || c->kernel[a] == 3;
     }
     return any && !c->exact && c->dtype == SF_F32 && c->in.c >= 16 && c->out.c >= 16 &&
@@ -481,7 +528,7 @@ static bool accepts(const sf_conv *c)
 static size_t scratch(const sf_conv *c, int threads)
 {
     const int64_t in = c->in_blocks, out = sf_blocks(c->out.c);
-    const wino_geo f = make_geo(c, in, out), b = make_geo(c, out, in);
+    const wino_geo f = make_geo(c, in, out, false), b = make_geo(c, out, in, true);
     size_t n = pass_floats(&f, c->in.n, threads);
     const size_t back = pass_floats(&b, c->in.n, threads), grad = wgrad_floats(&f, threads);
     if (back > n) n = back;

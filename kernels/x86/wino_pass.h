@@ -27,7 +27,7 @@ static int64_t m_pitch(int64_t rows) { return rows * CG + PAD / 2; }
 
 /* Few tiles, many channels: U of 16 inputs x CG outputs is made in the cache and used at once for
  * the tiles of all samples. */
-enum { DEEP_ROWS = 96, DEEP_WEIGHTS = 2 << 20, DU_PITCH = SF_CBLOCK * CG + 16 };
+enum { DEEP_ROWS = 96, DEEP_WEIGHTS = 1 << 19, DU_PITCH = SF_CBLOCK * CG + 16 };
 static bool is_deep(const wino_geo *g, int64_t samples)
 {
     return samples * g->tiles <= DEEP_ROWS &&
@@ -78,14 +78,16 @@ static void combine_sums(const pass *p, int64_t n, int64_t layer, double *stats)
 
 /* --- one block of tiles ---------------------------------------------------------------------- */
 
+/* The tiles become rows first .. of `rows` of V. */
 static void load_tiles(const pass *p, int64_t n, int64_t b, const int64_t *list, int64_t count,
-                       float *v, int64_t pitch, float *cube)
+                       float *v, int64_t first, int64_t rows, float *cube)
 {
     const sf_block_at at = sf_inputs_block(p->in, p->n_in, b);
     const source s = open_source(&p->in[at.entry], n, at.cb);
-    const limits l = whole_volume(&p->g);
+    const limits l = whole_source(&p->g);
     for (int64_t i = 0; i < count; i++)
-        transform_tile(&p->g, IN, &s, list[i], &l, v + i * SF_CBLOCK, pitch, cube, NULL);
+        transform_tile(&p->g, IN, &s, list[i], &l, v + v_at(p->g.ib, rows, b, first + i),
+                       v_pitch(&p->g, rows), cube, NULL);
 }
 
 static target open_target(const pass *p, int64_t n, int64_t q)
@@ -131,11 +133,11 @@ static void run_block(const pass *p, int64_t n, int64_t block, float *own)
         memset(p->sums + (n * pass_blocks(g) + block) * 2 * layer_floats(g), 0,
                (size_t)(2 * layer_floats(g)) * sizeof *p->sums);
     for (int64_t b = 0; b < g->ib && count > 0; b++)
-        load_tiles(p, n, b, list, count, v + b * count * SF_CBLOCK, vp, cube);
+        load_tiles(p, n, b, list, count, v, 0, count, cube);
     for (int64_t group = 0; group < g->groups && count > 0; group++) {
         const float *u = p->u + group * g->coords * u_pitch(g);
         for (int k = 0; k < g->coords; k++)
-            products(count, g->ib, v + k * vp, count * SF_CBLOCK, u + k * u_pitch(g), m + k * mp);
+            products(g, count, v + k * vp, u + k * u_pitch(g), m + k * mp);
         store_group(p, n, group, block, list, count, m, mp, cube);
     }
 }
@@ -185,7 +187,7 @@ static size_t deep_own(const wino_geo *g, int64_t samples)
            lines16(g->coords * m_pitch(samples * g->tiles));
 }
 
-/* V[coordinate][block][sample, tile][16] of everything. */
+/* V holds the rows (sample, tile) of everything. */
 static void run_deep_group(const pass *p, const int64_t *list, int64_t tiles, int64_t group,
                            float *own)
 {
@@ -195,8 +197,7 @@ static void run_deep_group(const pass *p, const int64_t *list, int64_t tiles, in
     for (int64_t b = 0; b < g->ib; b++) {
         group_u(p, group, b, u, DU_PITCH, own);
         for (int k = 0; k < g->coords; k++)
-            (b ? products_add : products)(rows, 1, p->v + k * vp + b * rows * SF_CBLOCK, 0,
-                                          u + k * DU_PITCH, m + k * mp);
+            products_block(g, rows, b, p->v + k * vp, u + k * DU_PITCH, m + k * mp);
     }
     for (int64_t n = 0; n < p->c->in.n; n++)
         store_group(p, n, group, 0, list, tiles, m + n * tiles * CG, mp, own);
@@ -207,14 +208,14 @@ static void run_deep(const pass *p, int threads)
     const wino_geo *g = &p->g;
     int64_t list[DEEP_ROWS];
     const int64_t samples = p->c->in.n, tiles = list_tiles(g, 0, g->tiles, &p->box, list);
-    const int64_t rows = samples * tiles, vp = v_pitch(g, rows);
+    const int64_t rows = samples * tiles;
 #pragma omp parallel num_threads(threads)
     {
         float *own = p->own + (size_t)omp_get_thread_num() * p->own_floats;
 #pragma omp for schedule(dynamic, 1)
         for (int64_t i = 0; i < samples * g->ib; i++) {
             const int64_t n = i / g->ib, b = i % g->ib;
-            load_tiles(p, n, b, list, tiles, p->v + (b * rows + n * tiles) * SF_CBLOCK, vp, own);
+            load_tiles(p, n, b, list, tiles, p->v, n * tiles, rows, own);
         }
 #pragma omp for schedule(dynamic, 1)
         for (int64_t i = 0; i < g->groups; i++) run_deep_group(p, list, tiles, i, own);
@@ -287,7 +288,7 @@ static sf_status forward(const sf_conv *c, const sf_conv_fwd *a, void *space)
                .out = &a->out,
                .n_out = 1,
                .bias = a->bias };
-    p.g = make_geo(c, sf_inputs_blocks(a->in, a->n_in), sf_blocks(c->out.c));
+    p.g = make_geo(c, sf_inputs_blocks(a->in, a->n_in), sf_blocks(c->out.c), false);
     run_pass(&p, space, a->stats, a->threads);
     return SF_OK;
 }
@@ -303,7 +304,7 @@ static sf_status backward_data(const sf_conv *c, const sf_conv_bwd_data *a, void
                .out = a->din,
                .accumulate = a->accumulate,
                .n_out = a->n_in };
-    p.g = make_geo(c, sf_blocks(c->out.c), sf_views_blocks(a->din, a->n_in));
+    p.g = make_geo(c, sf_blocks(c->out.c), sf_views_blocks(a->din, a->n_in), true);
     run_pass(&p, space, NULL, a->threads);
     return SF_OK;
 }

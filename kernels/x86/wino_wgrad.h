@@ -1,33 +1,31 @@
 /* Gradient of the weights: dU = (A dY A^T) . (B^T d B) summed over tiles in order, dW = G^T dU G,
  * the exact adjoint of the forward pass. Part of wino_body.h, after its loading and transforms. */
+/* dU up to this size is kept as a whole, so that V and Z are read once. */
+enum { WIDE_FLOATS = 4 << 20, MANY_FLOATS = 3 << 19, CHUNK = 16, MOST_TILES = 256 };
+
 typedef struct {
     const sf_conv *c;
     const sf_conv_bwd_weight *a;
     wino_geo g;
-    limits leaf;              /* output gradients of this leaf; others read as zero */
-    float *v, *z;             /* [coordinate][block][tile of the batch][16] */
-    float *du;                /* [coordinate][input block][group][16][CG], pitch du_step */
-    float *sums;              /* [output block][tile of the batch][16]: of the output gradient */
-    double *bias;             /* [output block][16] */
-    float *own;               /* per thread */
-    int64_t list[256], count; /* tiles of this batch */
-    int64_t batch;            /* tiles of a full one */
-    bool wide;                /* all of dU is kept: coordinate by coordinate */
+    limits leaf;  /* output gradients of this leaf; others read as zero */
+    float *v, *z; /* [coordinate][block][tile of the batch][16] */
+    float *du;    /* [coordinate][input block][group][16][CG], pitch du_step */
+    float *sums;  /* [output block][tile of the batch][16]: of the output gradient */
+    double *bias; /* [output block][16] */
+    float *own;   /* per thread */
+    int64_t list[MOST_TILES], count; /* tiles of this batch */
+    int64_t batch;                   /* tiles of a full one */
+    bool wide;                       /* all of dU is kept: coordinate by coordinate */
 } wgrad;
-
-/* dU up to this size is kept as a whole, so that V and Z are read once. */
-enum { WIDE_FLOATS = 4 << 20, BATCH_FLOATS = 1 << 19, CHUNK = 16 };
 
 static int64_t du_step(const wino_geo *g) { return g->ib * g->groups * SF_CBLOCK * CG + PAD; }
 static int64_t z_blocks(const wino_geo *g) { return g->groups * OB; }
 static bool is_wide(const wino_geo *g) { return g->coords * du_step(g) <= WIDE_FLOATS; }
 
+/* V and Z of a batch against dU, which is read and written with each. */
 static int64_t batch_tiles(const wino_geo *g)
 {
-    const int64_t fit =
-        BATCH_FLOATS / (g->coords * SF_CBLOCK * (g->ib + z_blocks(g))) / CHUNK * CHUNK;
-    int64_t n = fit < 48 ? 48 : fit > 256 ? 256 : fit;
-    if (!is_wide(g)) n = 256;
+    const int64_t n = g->coords * du_step(g) > MANY_FLOATS ? MOST_TILES : 48;
     return n < g->tiles ? n : g->tiles;
 }
 
@@ -57,7 +55,7 @@ static void fill_inputs(const wgrad *w, int64_t b, int64_t i0, int64_t i1, float
     const wino_geo *g = &w->g;
     const sf_block_at at = sf_inputs_block(w->a->in, w->a->n_in, b);
     const source s = open_source(&w->a->in[at.entry], w->a->n, at.cb);
-    const limits l = whole_volume(g);
+    const limits l = whole_source(g);
     for (int64_t i = i0; i < i1; i++)
         transform_tile(g, IN, &s, w->list[i], &l, w->v + (b * w->count + i) * SF_CBLOCK,
                        batch_pitch(g->ib, w->count), cube, NULL);
@@ -169,9 +167,9 @@ static void write_taps(const wgrad *w, int64_t b, int64_t group, const float *du
     const sf_block_at in = sf_inputs_block(w->a->in, w->a->n_in, b);
     for (int64_t q = group * OB; q < group * OB + OB && q < g->ob; q++) {
         for (int64_t r = 0; r < in.lanes; r++) {
-            sweep_tap(g->m[0], g->t[1], g->t[2], du + r * CG + q % OB * s, from, cube, z);
-            sweep_tap(g->m[1], k[0], g->t[2], cube, y, cube, y);
-            sweep_tap(g->m[2], k[0], k[1], cube, x, taps + r * count * s, to);
+            sweep_tap(g->kind[0], g->t[1], g->t[2], du + r * CG + q % OB * s, from, cube, z);
+            sweep_tap(g->kind[1], k[0], g->t[2], cube, y, cube, y);
+            sweep_tap(g->kind[2], k[0], k[1], cube, x, taps + r * count * s, to);
         }
         from_lanes(taps, in.lanes * count,
                    (float *)w->a->dweight + (q * s * c->in.c + in.first) * count, c->in.c * count,
@@ -242,7 +240,7 @@ static sf_status backward_weight(const sf_conv *c, const sf_conv_bwd_weight *a, 
 {
     SF_TRY(sf_gather_check(a->n_in));
     wgrad w = { .c = c, .a = a };
-    w.g = make_geo(c, sf_inputs_blocks(a->in, a->n_in), sf_blocks(c->out.c));
+    w.g = make_geo(c, sf_inputs_blocks(a->in, a->n_in), sf_blocks(c->out.c), false);
     const wino_geo *g = &w.g;
     const int axis = slice_axis(g);
     w.leaf = held(&a->dout);

@@ -5,8 +5,9 @@
 const char *sf_prof_name(sf_event ev)
 {
     static const char *const names[SF_EV_COUNT] = {
-        "read",      "augment",    "wait",     "forward", "loss",   "backward",   "reduce", "halo",
-        "optimiser", "checkpoint", "validate", "predict", "export", "preprocess", "idle"
+        "read",   "augment",    "wait",      "forward",    "loss",       "backward",
+        "reduce", "halo",       "optimiser", "checkpoint", "validate",   "predict",
+        "cut",    "accumulate", "export",    "write",      "preprocess", "idle"
     };
     return (unsigned)ev < SF_EV_COUNT ? names[ev] : "?";
 }

@@ -20,8 +20,11 @@ typedef enum {
     SF_EV_OPTIMISER,  /* clipping and SGD step */
     SF_EV_CHECKPOINT, /* writing one */
     SF_EV_VALIDATE,   /* validation steps within an epoch */
-    SF_EV_PREDICT,    /* network, inference */
-    SF_EV_EXPORT,     /* back to the image grid, writing */
+    SF_EV_PREDICT,    /* all of inference on one case: windows, sums, export */
+    SF_EV_CUT,        /* windows cut from the image; one call per window and mirroring */
+    SF_EV_ACCUMULATE, /* adding what the network answers, averaging */
+    SF_EV_EXPORT,     /* back to the image grid */
+    SF_EV_WRITE,      /* results to disk */
     SF_EV_PREPROCESS, /* crop, normalise, resample */
     SF_EV_IDLE,       /* no task was left for this rank */
     SF_EV_COUNT

@@ -1,6 +1,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "cli/bench.h"
+#include "cli/bench_predict.h"
 #include "cli/command.h"
 #include "fleet/threads.h"
 #include "kernels/cpu.h"
@@ -82,29 +83,44 @@ static sf_status bench_peak(const sf_bench_words *w)
     return st;
 }
 
+static sf_status bench_predict(const sf_bench_words *w, sf_bench_predict_words *p)
+{
+    SF_CHECK(p->model && p->in.count > 0, SF_EINVAL, "bench predict: give --model and --input");
+    p->json = w->json;
+    p->threads = w->threads > 0 ? (int)w->threads : sf_threads_available();
+    p->repeat = (int)w->repeat;
+    p->exact = strcmp(w->conv, "exact") == 0;
+    return sf_bench_predict(p);
+}
+
 sf_status sf_cmd_bench(int argc, char **argv)
 {
     sf_bench_words w = { .conv = "fast", .repeat = 5 };
+    sf_bench_predict_words predict = { 0 };
     const char *what = NULL;
     bool done = false;
     sf_arg args[] = {
         SF_ARG("WHAT", 0, STR, &what, NULL,
                "step = one training step on random data; layers = the same, part by part; "
+               "predict = images through a model; "
                "peak = what a core can do at most",
                .positional = true, .required = true),
         SF_ARG("plans", 'p', STR, &w.plans, "FILE", "plans file (step, layers)"),
         SF_ARG("dataset-json", 'd', STR, &w.dataset_json, "FILE",
                "dataset.json that belongs to it (step, layers)"),
         SF_ARG("config", 'c', STR, &w.config, "NAME", "default: the last of the plan"),
+        SF_ARG("model", 'm', STR, &predict.model, "DIR", "model folder (predict)"),
+        SF_ARG("input", 'i', LIST, &predict.in, "DIR|FILE...", "images (predict)"),
         SF_ARG("batch", 'b', INT, &w.batch, "B", "default: the plan's"),
         SF_ARG("threads", 't', INT, &w.threads, "T", "default: all processors"),
-        SF_ARG("repeat", 'n', INT, &w.repeat, "N", "timed steps; medians are reported; default 5"),
+        SF_ARG("repeat", 'n', INT, &w.repeat, "N",
+               "timed steps or runs; medians are reported; default 5"),
         SF_ARG("conv", 0, STR, &w.conv, "fast|exact", "convolution kernels; default fast"),
         SF_ARG("json", 'j', STR, &w.json, "FILE", "write the figures as JSON"),
         SF_ARG_END,
     };
     const sf_arg_table table = {
-        "bench", "measure this machine: the speed of a training step, the peak of a core", NULL,
+        "bench", "measure this machine: a training step, a prediction, the peak of a core", NULL,
         args
     };
     SF_TRY(sf_cli_parse(&table, argc, argv, &done));
@@ -114,9 +130,10 @@ sf_status sf_cmd_bench(int argc, char **argv)
     SF_CHECK(strcmp(w.conv, "fast") == 0 || strcmp(w.conv, "exact") == 0, SF_EINVAL,
              "--conv must be fast or exact");
     if (strcmp(what, "peak") == 0) return bench_peak(&w);
+    if (strcmp(what, "predict") == 0) return bench_predict(&w, &predict);
     const bool layers = strcmp(what, "layers") == 0;
     SF_CHECK(layers || strcmp(what, "step") == 0, SF_EINVAL,
-             "bench: '%s' is neither step, layers nor peak", what);
+             "bench: '%s' is none of step, layers, predict, peak", what);
     SF_CHECK(w.plans && w.dataset_json, SF_EINVAL, "bench %s: give --plans and --dataset-json",
              what);
     return with_plan(&w, layers ? sf_cli_bench_layers : run_step);

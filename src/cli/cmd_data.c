@@ -95,7 +95,7 @@ sf_status sf_cmd_fingerprint(int argc, char **argv)
     sf_status st;
     st = sf_cli_dataset(dir, word);
     if (st == SF_OK) st = sf_dataset_load(&d, dir);
-    if (st == SF_OK) st = sf_recipe_load(&r, recipe, NULL);
+    if (st == SF_OK) st = sf_recipe_load(&r, recipe);
     SF_GOTO(end, st, sf_comm_agree(sf_comm_world(), st));
     /* asked for anew: the stage itself keeps what is there */
     if (sf_comm_rank(sf_comm_world()) == 0) st = sf_path_remove(out);
@@ -137,6 +137,17 @@ static sf_status write_explanation(const json_t *explain, const char *json_path)
     return json_path ? sf_json_save(explain, json_path, 4, false) : SF_OK;
 }
 
+/* What is in the file already and not of this planning stays. */
+static sf_status keep_foreign(json_t *plans, const char *file)
+{
+    json_t *old = NULL;
+    if (!sf_path_is_file(file)) return SF_OK;
+    SF_TRY(sf_json_load(&old, file));
+    const sf_status st = sf_planner_keep_foreign(plans, old, file);
+    json_decref(old);
+    return st;
+}
+
 static sf_status plan(const plan_words *w)
 {
     sf_dataset *d = NULL;
@@ -148,9 +159,10 @@ static sf_status plan(const plan_words *w)
                                    .spacing = w->spacing_words.count ? w->spacing : NULL,
                                    .plans_name = w->plans_name };
     sf_status st;
-    SF_GOTO(end, st, sf_recipe_load(&r, w->recipe, NULL));
+    SF_GOTO(end, st, sf_recipe_load(&r, w->recipe));
     SF_GOTO(end, st, fingerprint_of(&f, &d, r, w));
     SF_GOTO(end, st, sf_planner_run(&plans, &explain, f, d, r, &o));
+    SF_GOTO(end, st, keep_foreign(plans, w->out));
     SF_GOTO(end, st, sf_json_save(plans, w->out, 4, false));
     if (w->explain || w->explain_out) SF_GOTO(end, st, write_explanation(explain, w->explain_out));
 end:
@@ -208,11 +220,11 @@ static sf_status recipe_of(char out[SF_PATH_MAX], const char *plans_file, const 
     sf_recipe *r = NULL;
     sf_status st;
     SF_GOTO(end, st, sf_plans_load(&p, plans_file));
-    if (asked) SF_GOTO(end, st, sf_recipe_load(&r, asked, NULL));
+    if (asked) SF_GOTO(end, st, sf_recipe_load(&r, asked));
     SF_CHECK_GOTO(end, st, !r || strcmp(r->name, p->recipe->name) == 0, SF_EINVAL,
                   "%s was planned with recipe %s: leave --recipe out, or plan again", plans_file,
                   p->recipe->name);
-    SF_GOTO(end, st, sf_path_format(out, "%s", p->recipe->name));
+    SF_GOTO(end, st, sf_cli_recipe(out, asked ? asked : p->recipe->name));
 end:
     sf_recipe_destroy(&r);
     sf_plans_destroy(&p);
@@ -222,7 +234,7 @@ end:
 sf_status sf_cmd_preprocess(int argc, char **argv)
 {
     sf_run_options o = { 0 };
-    const char *dataset = NULL, *plans = NULL, *recipe = NULL;
+    const char *dataset = NULL, *plans = NULL, *recipe = NULL, *splits = NULL;
     char work[SF_PATH_MAX];
     int64_t threads = 0;
     bool done = false;
@@ -236,6 +248,8 @@ sf_status sf_cmd_preprocess(int argc, char **argv)
         SF_ARG("configs", 'c', STR, &o.configs, "LIST", "default: all of the plan"),
         SF_ARG("num-folds", 0, INT, &o.settings.num_folds, "N",
                "folds of the cross-validation; default 5"),
+        SF_ARG("splits", 0, STR, &splits, "FILE",
+               "folds as splits_final.json; default: the dataset's file, else made"),
         SF_ARG("threads", 't', INT, &threads, "T", "per rank; default: this rank's share",
                .positive = true),
         SF_ARG_END,
@@ -252,6 +266,7 @@ sf_status sf_cmd_preprocess(int argc, char **argv)
     SF_CHECK(threads >= 0, SF_EINVAL, "--threads must not be negative");
     sf_status st = sf_cli_dataset(o.settings.dataset, dataset);
     if (st == SF_OK) st = sf_cli_work(work, o.work, o.settings.dataset);
+    if (st == SF_OK && splits) st = sf_cli_absolute(o.settings.splits, splits);
     if (st == SF_OK) st = recipe_of(o.settings.recipe, plans, recipe);
     SF_TRY(sf_comm_agree(sf_comm_world(), st));
     o.work = work;
@@ -273,6 +288,8 @@ sf_status sf_cmd_phantom(int argc, char **argv)
         SF_ARG("extent", 0, INT, &o.extent, "N", "typical edge in voxels; default 40 (2-D 96)"),
         SF_ARG("anisotropic", 0, FLAG, &o.anisotropic, NULL, "voxels of 5 x 1 x 1 mm"),
         SF_ARG("2d", 0, FLAG, &o.flat, NULL, "grey PNG images"),
+        SF_ARG("regions", 0, FLAG, &o.regions, NULL, "overlapping regions in place of classes"),
+        SF_ARG("ignore", 0, FLAG, &o.ignore, NULL, "every second case is annotated in part only"),
         SF_ARG("seed", 0, INT, &seed, "S", "default 0; same seed, same bytes"),
         SF_ARG_END,
     };

@@ -139,12 +139,13 @@ end:
 
 sf_status sf_cmd_accumulate(int argc, char **argv)
 {
-    const char *work = NULL, *config = NULL, *folds = NULL, *out = NULL;
+    const char *work = NULL, *config = NULL, *folds = NULL, *out = NULL, *variant = NULL;
     bool done = false;
     sf_arg args[] = {
         SF_ARG("work", 'w', STR, &work, "DIR", "work folder with trained folds", .required = true),
         SF_ARG("config", 'c', STR, &config, "NAME", "2d, 3d_fullres, ...", .required = true),
         SF_ARG("folds", 'f', STR, &folds, "all|LIST", "default all"),
+        SF_ARG("variant", 0, STR, &variant, "NAME|FILE", "default: the work folder's"),
         SF_ARG("output", 'o', STR, &out, "DIR", "new or empty folder", .required = true),
         SF_ARG_END,
     };
@@ -159,7 +160,7 @@ sf_status sf_cmd_accumulate(int argc, char **argv)
     sf_summary *s = NULL;
     sf_status st;
     SF_GOTO(end, st, sf_cli_folds(&fold, &n_folds, folds));
-    SF_GOTO(end, st, sf_accumulate_folds(&s, &d, work, config, fold, n_folds, out));
+    SF_GOTO(end, st, sf_accumulate_folds(&s, &d, work, config, variant, fold, n_folds, out));
     printf("%d cases in %s, foreground mean Dice %.4f\n", s->n_cases, out, s->foreground_dice);
 end:
     sf_summary_destroy(&s);

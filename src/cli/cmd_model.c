@@ -4,6 +4,7 @@
 #include "cli/command.h"
 #include "evaluate/metrics.h"
 #include "fleet/apply.h"
+#include "fleet/inputs.h"
 #include "fleet/threads.h"
 #include "plan/splits.h"
 #include "report/table.h"
@@ -25,10 +26,10 @@ static sf_status fold_number(int *fold, const char *word)
 sf_status sf_cmd_train(int argc, char **argv)
 {
     sf_run_options o = { .ensembles = true, .checkpoint_seconds = 300, .stop = sf_cli_stop_asked };
-    const char *config = NULL, *fold_word = NULL;
+    const char *config = NULL, *fold_word = NULL, *variant = NULL;
     int64_t epochs = 0, iterations = 0, batch = 0, seed = 0, threads = 0;
     bool g_epochs = false, g_iter = false, g_batch = false, g_seed = false, no_mirroring = false,
-         done = false;
+         validate = false, validate_best = false, done = false;
     sf_arg args[] = {
         SF_ARG("work", 'w', STR, &o.work, "DIR", "work folder, preprocessed", .required = true),
         SF_ARG("config", 'c', STR, &config, "NAME", "2d, 3d_fullres, ...", .required = true),
@@ -45,15 +46,27 @@ sf_status sf_cmd_train(int argc, char **argv)
                .positive = true),
         SF_ARG("no-mirroring", 0, FLAG, &no_mirroring, NULL,
                "neither in augmentation nor in inference"),
+        SF_ARG("variant", 0, STR, &variant, "NAME|FILE",
+               "default: the work folder's; none, or see below"),
+        SF_ARG("pretrained", 0, STR, &o.pretrained, "FILE",
+               "start from these weights: checkpoint_*.h5 or nnU-Net's .pth"),
+        SF_ARG("val", 0, FLAG, &validate, NULL, "only validate checkpoint_final.h5, anew"),
+        SF_ARG("val-best", 0, FLAG, &validate_best, NULL,
+               "only validate checkpoint_best.h5, into validation_best"),
+        SF_ARG("disable-checkpointing", 0, FLAG, &o.no_checkpoints, NULL,
+               "write no checkpoint: for measurements, the weights are lost"),
         SF_ARG_END,
     };
     const sf_arg_table table = { "train",
                                  "train one configuration on one fold, continuing what is there",
                                  NULL, args };
     SF_TRY(sf_cli_parse(&table, argc, argv, &done));
-    if (done) return SF_OK;
+    if (done) return sf_cli_print_variants();
     int fold;
     SF_TRY(fold_number(&fold, fold_word));
+    SF_CHECK(validate + validate_best + (o.pretrained != NULL) <= 1, SF_EINVAL,
+             "--val, --val-best and --pretrained exclude each other");
+    o.part = validate ? SF_TRAIN_VALIDATE : validate_best ? SF_TRAIN_VALIDATE_BEST : SF_TRAIN_WHOLE;
     SF_TRY(sf_comm_agree(sf_comm_world(), sf_settings_load(&o.settings, o.work)));
     sf_settings *s = &o.settings;
     sf_settings kept = *s; /* what run.json says: only this training uses other values */
@@ -62,6 +75,7 @@ sf_status sf_cmd_train(int argc, char **argv)
     if (g_batch) s->batch = batch;
     if (g_seed) s->seed = (uint64_t)seed;
     if (no_mirroring) s->mirror = false;
+    if (variant) SF_TRY(sf_comm_agree(sf_comm_world(), sf_cli_variant(s->variant, variant)));
     SF_CHECK(s->epochs >= 0 && s->iterations >= 0 && s->batch >= 0 && seed >= 0 && threads >= 0,
              SF_EINVAL, "numbers must not be negative");
     o.stored = &kept;
@@ -101,11 +115,12 @@ sf_status sf_cmd_select(int argc, char **argv)
 }
 
 typedef struct {
-    const char *model, *in, *out, *folds, *checkpoint, *previous;
+    const char *model, *out, *folds, *checkpoint, *previous;
     const char *probabilities_format;
+    sf_arg_list in;
     double step;
     int64_t threads, num_parts, part_id;
-    bool no_mirroring, save_probabilities, keep;
+    bool no_mirroring, save_probabilities, keep, overwrite;
 } predict_words;
 
 sf_status sf_cli_folds(int **fold, int *n, const char *list)
@@ -127,7 +142,7 @@ static sf_status find_input(sf_dataset **d, sf_case **cases, int *n_cases, const
     char json[SF_PATH_MAX];
     SF_TRY(sf_path_join(json, w->model, "dataset.json", NULL));
     SF_TRY(sf_dataset_from_json(d, json));
-    return sf_dataset_find_cases(cases, n_cases, *d, w->in);
+    return sf_inputs_find(cases, n_cases, w->in.item, w->in.count, *d);
 }
 
 /* cases[part_id::num_parts], as nnU-Net divides them. Moves them to the front. */
@@ -166,11 +181,10 @@ static sf_status predict(const predict_words *w)
                                  .save_probabilities = w->save_probabilities,
                                  .probabilities_format = format,
                                  .keep_existing = w->keep,
+                                 .describe = true,
                                  .shared_folder = w->num_parts > 1 };
     n_mine = keep_part(cases, n_cases, w);
     SF_GOTO(end, st, sf_apply_cases(world, &o, cases, n_mine, w->out));
-    if (sf_comm_rank(world) == 0) st = sf_apply_describe(&o, w->out);
-    SF_GOTO(end, st, sf_comm_agree(world, st));
     if (sf_comm_rank(world) == 0) printf("%d cases segmented in %s\n", n_mine, w->out);
 end:
     sf_mem_free(fold);
@@ -189,7 +203,8 @@ sf_status sf_cmd_predict(int argc, char **argv)
         SF_ARG("model", 'm', STR, &w.model, "DIR",
                "model folder: results/CONFIG, or nnU-Net's TRAINER__PLANS__CONFIG",
                .required = true),
-        SF_ARG("input", 'i', STR, &w.in, "DIR", "images CASE_0000.ending, one file per channel",
+        SF_ARG("input", 'i', LIST, &w.in, "DIR|FILE...",
+               "folder of images CASE_0000.ending, one file per channel; or such files",
                .required = true),
         SF_ARG("output", 'o', STR, &w.out, "DIR", "segmentations CASE.ending", .required = true),
         SF_ARG("folds", 'f', STR, &w.folds, "all|LIST", "default all folds that are there"),
@@ -206,8 +221,9 @@ sf_status sf_cmd_predict(int argc, char **argv)
                "also write CASE.npz (nnU-Net's form) and CASE.json"),
         SF_ARG("probabilities-format", 0, STR, &w.probabilities_format, "npz|h5",
                "default npz; h5 = CASE.h5, faster and checksummed"),
-        SF_ARG("continue", 0, FLAG, &w.keep, NULL,
-               "keep finished cases; default: predict all anew"),
+        SF_ARG("continue", 0, FLAG, &w.keep, NULL, "keep finished cases of the same options"),
+        SF_ARG("overwrite", 0, FLAG, &w.overwrite, NULL,
+               "predict all cases anew; the default, so it only refuses --continue"),
         SF_ARG("num-parts", 0, INT, &w.num_parts, "N",
                "the input is divided among N calls; default 1"),
         SF_ARG("part-id", 0, INT, &w.part_id, "I",
@@ -222,6 +238,8 @@ sf_status sf_cmd_predict(int argc, char **argv)
     if (done) return SF_OK;
     SF_CHECK(w.step >= 0 && w.step <= 1 && w.threads >= 0, SF_EINVAL,
              "--step must be above 0 and at most 1, --threads not negative");
+    SF_CHECK(!w.keep || !w.overwrite, SF_EINVAL,
+             "--continue keeps finished cases, --overwrite does not: give one of them");
     SF_CHECK(w.num_parts >= 1 && w.part_id >= 0 && w.part_id < w.num_parts, SF_EINVAL,
              "--part-id must be 0..%lld (--num-parts %lld)", (long long)w.num_parts - 1,
              (long long)w.num_parts);

@@ -16,7 +16,8 @@ sf_status sf_cmd_run(int argc, char **argv)
 {
     sf_run_options o = { .ensembles = true, .checkpoint_seconds = 300, .stop = sf_cli_stop_asked };
     sf_settings_default(&o.settings);
-    const char *dataset = NULL, *recipe = "paper", *groups = NULL, *preset = NULL;
+    const char *dataset = NULL, *recipe = "paper", *groups = NULL, *preset = NULL, *splits = NULL,
+               *variant = "none";
     sf_arg_list spacing = { 0 };
     char work[SF_PATH_MAX];
     int64_t seed = 0, threads = 0;
@@ -49,6 +50,9 @@ sf_status sf_cmd_run(int argc, char **argv)
                "planner: target spacing in mm, in the axis order of the files"),
         SF_ARG("groups", 0, STR, &groups, "FILE",
                "'CASE GROUP' per line: cases of one group stay in one fold"),
+        SF_ARG("splits", 0, STR, &splits, "FILE",
+               "folds as splits_final.json; default: the dataset's file, else made"),
+        SF_ARG("variant", 0, STR, &variant, "NAME|FILE", "change the recipe's training; see below"),
         SF_ARG("conv", 0, STR, &conv, "fast|exact", "convolution kernels; default fast"),
         SF_ARG("no-mirroring", 0, FLAG, &no_mirroring, NULL,
                "neither in augmentation nor in inference"),
@@ -62,7 +66,7 @@ sf_status sf_cmd_run(int argc, char **argv)
         args
     };
     SF_TRY(sf_cli_parse(&table, argc, argv, &done));
-    if (done) return SF_OK;
+    if (done) return sf_cli_print_variants();
     SF_CHECK(seed >= 0, SF_EINVAL, "--seed must be >= 0");
     SF_CHECK(s->num_folds >= 2 && s->num_folds <= 1000, SF_EINVAL, "--num-folds must be 2..1000");
     SF_CHECK(s->epochs >= 0 && s->iterations >= 0 && s->batch >= 0 && threads >= 0 &&
@@ -76,6 +80,8 @@ sf_status sf_cmd_run(int argc, char **argv)
     if (st == SF_OK) st = sf_cli_work(work, o.work, s->dataset);
     if (st == SF_OK) st = sf_cli_recipe(s->recipe, recipe);
     if (st == SF_OK && groups) st = sf_cli_absolute(s->groups, groups);
+    if (st == SF_OK && splits) st = sf_cli_absolute(s->splits, splits);
+    if (st == SF_OK) st = sf_cli_variant(s->variant, variant);
     if (st == SF_OK && preset) st = sf_cli_recipe(s->preset, preset);
     if (st == SF_OK) st = sf_cli_spacing(s->spacing, &spacing);
     SF_TRY(sf_comm_agree(sf_comm_world(), st));

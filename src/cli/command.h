@@ -12,7 +12,7 @@ typedef sf_status sf_command_fn(int argc, char **argv);
 sf_command_fn sf_cmd_verify, sf_cmd_fingerprint, sf_cmd_plan, sf_cmd_preprocess, sf_cmd_train,
     sf_cmd_predict, sf_cmd_evaluate, sf_cmd_select, sf_cmd_run, sf_cmd_phantom, sf_cmd_info,
     sf_cmd_bench, sf_cmd_convert, sf_cmd_ensemble, sf_cmd_determine, sf_cmd_postprocess,
-    sf_cmd_accumulate;
+    sf_cmd_accumulate, sf_cmd_instances;
 
 /** Parse; on --help print it and set *done. */
 sf_status sf_cli_parse(const sf_arg_table *t, int argc, char **argv, bool *done);
@@ -27,6 +27,10 @@ sf_status sf_cli_work(char out[SF_PATH_MAX], const char *given, const char *data
 #define SF_CLI_WORK "work folder, made when missing; default: in nnUNet_results"
 /** "paper", "nnunetv2", or the absolute form of a file. */
 sf_status sf_cli_recipe(char out[SF_PATH_MAX], const char *name);
+/** The same for a variant; "none" is "". */
+sf_status sf_cli_variant(char out[SF_PATH_MAX], const char *name);
+/** Print the shipped variants, after a help text. */
+sf_status sf_cli_print_variants(void);
 /** --spacing: no word, or three numbers in mm. SF_EINVAL says what is wrong; without words `out`
  *  stays. */
 sf_status sf_cli_spacing(double out[3], const sf_arg_list *words);

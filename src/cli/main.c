@@ -1,6 +1,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cli/command.h"
+#include "plan/recipe.h"
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,10 +34,12 @@ static const struct {
       "measure which removals of components help" },
     { "apply-postprocessing", sf_cmd_postprocess, 0, "treat segmentations accordingly" },
     { "evaluate", sf_cmd_evaluate, 0, "compare segmentations with references" },
+    { "instances", sf_cmd_instances, 0, "objects as core and border, and back" },
     { "convert", sf_cmd_convert, 0,
       "Decathlon and nnU-Net v1 datasets, image files, stacks of planes" },
     { "phantom", sf_cmd_phantom, 0, "make a small labelled dataset" },
-    { "bench", sf_cmd_bench, 0, "measure this machine: a training step, the peak of a core" },
+    { "bench", sf_cmd_bench, 0,
+      "measure this machine: a training step, a prediction, the peak of a core" },
     { "info", sf_cmd_info, 0, "print what one of our files holds" },
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
@@ -117,6 +120,26 @@ sf_status sf_cli_recipe(char out[SF_PATH_MAX], const char *name)
     const size_t n = strlen(name);
     if (n > 5 && strcmp(name + n - 5, ".json") == 0) return sf_cli_absolute(out, name);
     return sf_path_format(out, "%s", name);
+}
+
+sf_status sf_cli_variant(char out[SF_PATH_MAX], const char *name)
+{
+    json_t *json = NULL;
+    out[0] = 0;
+    if (strcmp(name, "none") == 0) return SF_OK;
+    SF_TRY(sf_cli_recipe(out, name));
+    SF_TRY(sf_variant_load(&json, out)); /* a wrong one must not bind a work folder */
+    json_decref(json);
+    return SF_OK;
+}
+
+sf_status sf_cli_print_variants(void)
+{
+    char *text = NULL;
+    SF_TRY(sf_variant_list(&text));
+    printf("\n%s\n", text);
+    sf_mem_free(text);
+    return SF_OK;
 }
 
 sf_status sf_cli_spacing(double out[3], const sf_arg_list *words)

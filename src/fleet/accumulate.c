@@ -3,14 +3,18 @@
 #include "base/path.h"
 #include "fleet/folders.h"
 #include "fleet/postprocess.h"
-#include "fleet/settings.h"
+#include "fleet/project.h"
+#include "plan/recipe.h"
 #include "plan/splits.h"
 #include "plan/work.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 typedef struct {
     const char *work, *config, *out;
+    char variant[SF_VARIANT_NAME];
+    uint64_t seed;
     sf_dataset *dataset;
     struct {
         const sf_case *c;
@@ -55,11 +59,9 @@ done:
 
 static sf_status list_cases(gathering *g, const int *folds, int n_folds)
 {
-    char path[SF_PATH_MAX];
     sf_splits *s = NULL;
     sf_status st = SF_OK;
-    SF_TRY(sf_work_file(path, g->work, "splits_final.json"));
-    SF_TRY(sf_splits_load(&s, path));
+    SF_TRY(sf_project_splits(&s, g->dataset, g->work));
     /* one case has no folds: it is trained and validated on itself */
     const int n = folds ? n_folds : s->count > 0 ? s->count : 1;
     for (int i = 0; i < n && st == SF_OK; i++)
@@ -74,9 +76,15 @@ static int compare_items(const void *a, const void *b)
     return strcmp((*x)->id, (*y)->id);
 }
 
+static sf_task_key gathering_key(const gathering *g, int fold)
+{
+    return (
+        sf_task_key){ .variant = g->variant, .seed = g->seed, .config = g->config, .fold = fold };
+}
+
 static sf_status source_path(char out[SF_PATH_MAX], const gathering *g, int i)
 {
-    const sf_task_key key = { .config = g->config, .fold = g->item[i].fold };
+    const sf_task_key key = gathering_key(g, g->item[i].fold);
     char dir[SF_PATH_MAX];
     SF_TRY(sf_work_fold_dir(dir, g->work, &key));
     return sf_path_format(out, "%s/validation/%s%s", dir, g->item[i].c->id,
@@ -135,7 +143,8 @@ done:
 static sf_status gather(sf_summary *s, const gathering *g)
 {
     char path[SF_PATH_MAX], to[SF_PATH_MAX], model[SF_PATH_MAX];
-    SF_TRY(sf_work_config_dir(model, g->work, g->config));
+    const sf_task_key key = gathering_key(g, 0);
+    SF_TRY(sf_work_model_dir(model, g->work, &key));
     SF_TRY(sf_folder_describe(g->out, model));
     for (int i = 0; i < g->count; i++) {
         SF_TRY(source_path(path, g, i));
@@ -148,8 +157,19 @@ static sf_status gather(sf_summary *s, const gathering *g)
     return sf_summary_save(s, &g->dataset->labels, path);
 }
 
+/* The name under which a variant's results lie. */
+static sf_status name_variant(gathering *g, const char *variant)
+{
+    json_t *over = NULL;
+    if (!variant[0]) return SF_OK;
+    SF_TRY(sf_variant_load(&over, variant));
+    snprintf(g->variant, sizeof g->variant, "%s", json_string_value(json_object_get(over, "name")));
+    json_decref(over);
+    return SF_OK;
+}
+
 sf_status sf_accumulate_folds(sf_summary **s, sf_dataset **d, const char *work, const char *config,
-                              const int *folds, int n_folds, const char *out)
+                              const char *variant, const int *folds, int n_folds, const char *out)
 {
     gathering g = { .work = work, .config = config, .out = out };
     sf_settings settings;
@@ -157,6 +177,8 @@ sf_status sf_accumulate_folds(sf_summary **s, sf_dataset **d, const char *work, 
     *s = NULL;
     *d = NULL;
     SF_TRY(sf_settings_load(&settings, work));
+    SF_TRY(name_variant(&g, variant ? variant : settings.variant));
+    g.seed = settings.seed;
     SF_TRY(sf_dataset_load(&g.dataset, settings.dataset));
     SF_GOTO(done, st, list_cases(&g, folds, n_folds));
     qsort(g.item, (size_t)g.count, sizeof *g.item, compare_items);

@@ -1,17 +1,24 @@
 #include "fleet/apply.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "evaluate/select.h"
 #include "fleet/folders.h"
+#include "plan/splits.h"
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* A model folder in memory, ready to run. */
 typedef struct {
     sf_model *model;
     sf_predictor *predictor;
 } stage;
+
+/* Of the 3 GiB that a case may take beyond its image and results: what is left when program,
+ * libraries and preprocessing have theirs. */
+static const int64_t PREDICT_BYTES = (int64_t)5 << 29;
 
 typedef struct {
     const sf_apply_options *opt;
@@ -31,7 +38,9 @@ static sf_status open_stage(stage *s, const applier *a, const char *dir, const i
                                     .gaussian = true,
                                     .exact = o->exact,
                                     .average_probabilities = r->infer.average_probabilities,
-                                    .threads = o->threads };
+                                    .threads = o->threads,
+                                    .memory = PREDICT_BYTES,
+                                    .scratch_dir = a->out_dir };
     return sf_predictor_create(&s->predictor, s->model, &po);
 }
 
@@ -41,16 +50,21 @@ static void close_stage(stage *s)
     sf_model_destroy(&s->model);
 }
 
-/* Folder of the first stage: beside the second's, named alike (results/CONFIG, or nnU-Net's
- * TRAINER__PLANS__CONFIG). */
+/* Folder of the first stage: beside the second's, named alike (results/CONFIG,
+ * results/CONFIG/VARIANT, or nnU-Net's TRAINER__PLANS__CONFIG). */
 static sf_status first_stage_dir(char out[SF_PATH_MAX], const char *dir, const sf_config *cfg)
 {
     char *real = realpath(dir, NULL);
     SF_CHECK(real, SF_EIO, "%s cannot be read", dir);
     const size_t length = strlen(real), tail = strlen(cfg->name);
+    const char *base = sf_path_base(real);
+    const size_t parent = base > real ? (size_t)(base - real) - 1 : 0;
     sf_status st = SF_OK;
     if (length > tail && strcmp(real + length - tail, cfg->name) == 0) {
         st = sf_path_format(out, "%.*s%s", (int)(length - tail), real, cfg->previous_stage);
+    } else if (parent > tail && strncmp(real + parent - tail, cfg->name, tail) == 0) {
+        st =
+            sf_path_format(out, "%.*s%s/%s", (int)(parent - tail), real, cfg->previous_stage, base);
     } else {
         st = sf_path_format(out, "%s/../%s", real, cfg->previous_stage);
     }
@@ -99,93 +113,123 @@ static void close_models(applier *a)
     }
 }
 
-/* Network output of a prepared case -> labels (file order, allocated when NULL) and, when prob is
- * given, probabilities. */
-static sf_status run_stage(const applier *a, const stage *g, const sf_prepared *prep,
-                           const sf_geometry *geo, int32_t **labels, float **prob)
+/* A case on its way. The image is read once, for all stages and models that want it. */
+typedef struct {
+    const sf_case *c;
+    sf_image *img;
+    int uses; /* stages that still want the image */
+    sf_geometry geo;
+    sf_case_props props; /* in the first model's configuration, as nnU-Net's ensembles keep them */
+    int32_t *labels;     /* file order */
+} running;
+
+static void running_free(running *r)
+{
+    sf_image_destroy(&r->img);
+    sf_mem_free(r->labels);
+}
+
+static sf_status read_image(const applier *a, running *r)
+{
+    if (r->img) return SF_OK;
+    sf_prof_begin(a->opt->prof, SF_EV_READ);
+    SF_TRY(sf_case_read(&r->img, r->c));
+    sf_prof_end(a->opt->prof, SF_EV_READ, 0, 0);
+    r->geo = r->img->geo;
+    return SF_OK;
+}
+
+/* The case as a stage's network sees it; labels: of the stage before, or NULL. */
+static sf_status prepare(sf_prepared **out, const applier *a, const stage *g, running *r,
+                         const int32_t *labels)
 {
     const sf_model *m = g->model;
-    const int heads = m->dataset->labels.n_heads;
-    const int64_t *s = prep->props.shape;
-    float *values = NULL;
+    SF_TRY(read_image(a, r));
+    sf_prof_begin(a->opt->prof, SF_EV_PREPROCESS);
+    SF_TRY(sf_prepare_case(out, r->c->id, m->plans, m->cfg, &m->dataset->labels, r->img, labels,
+                           a->opt->threads));
+    sf_prof_end(a->opt->prof, SF_EV_PREPROCESS, 0, 0);
+    if (--r->uses == 0) sf_image_destroy(&r->img);
+    return SF_OK;
+}
+
+/* A prepared case through the network: r->labels and, when prob is given, probabilities. */
+static sf_status run_stage(const applier *a, const stage *g, const sf_prepared *prep, running *r,
+                           float **prob)
+{
+    const sf_model *m = g->model;
+    const size_t voxels = (size_t)(r->geo.shape[0] * r->geo.shape[1] * r->geo.shape[2]);
+    const sf_export_options o = { .plans = m->plans,
+                                  .cfg = m->cfg,
+                                  .labels = &m->dataset->labels,
+                                  .props = &prep->props,
+                                  .are_logits = !m->plans->recipe->infer.average_probabilities,
+                                  .threads = a->opt->threads };
+    sf_export *e = NULL;
     sf_status st;
-    const size_t voxels = (size_t)(geo->shape[0] * geo->shape[1] * geo->shape[2]);
-    SF_GOTO(
-        done, st,
-        sf_mem_alloc(&values, (size_t)(s[0] * s[1] * s[2] * heads), sizeof *values, SF_MEM_IMAGE));
-    if (!*labels) SF_GOTO(done, st, sf_mem_alloc(labels, voxels, sizeof **labels, SF_MEM_IMAGE));
+    if (!r->labels) SF_TRY(sf_mem_alloc(&r->labels, voxels, sizeof *r->labels, SF_MEM_IMAGE));
     if (prob)
-        SF_GOTO(done, st, sf_mem_alloc(prob, voxels * (size_t)heads, sizeof **prob, SF_MEM_IMAGE));
-    SF_GOTO(done, st, sf_predictor_case(g->predictor, prep, values, NULL));
-    SF_GOTO(done, st,
-            sf_export_case(m->plans, m->cfg, &m->dataset->labels, &prep->props, values,
-                           !m->plans->recipe->infer.average_probabilities, *labels,
-                           prob ? *prob : NULL, a->opt->threads));
+        SF_TRY(sf_mem_alloc(prob, voxels * (size_t)o.labels->n_heads, sizeof **prob, SF_MEM_IMAGE));
+    SF_GOTO(done, st, sf_export_open(&e, &o, r->labels, prob ? *prob : NULL));
+    SF_GOTO(done, st, sf_predictor_rows(g->predictor, prep, sf_export_sink(e), a->opt->prof));
 done:
-    sf_mem_free(values);
+    sf_export_close(&e);
     return st;
 }
 
-/* The first stage's segmentation of a case, in the image's geometry; caller frees. */
-static sf_status run_first(const applier *a, int i, const sf_case *c, int32_t **labels)
+/* The first stage's segmentation of a case, in the image's geometry, into r->labels. */
+static sf_status run_first(const applier *a, const stage *g, running *r)
 {
-    const sf_model *m = a->first[i].model;
     sf_prepared *prep = NULL;
-    sf_geometry geo;
-    SF_TRY(sf_prepare_case_files(&prep, c, m->plans, m->cfg, &m->dataset->labels, false, &geo,
-                                 a->opt->threads));
-    const sf_status st = run_stage(a, &a->first[i], prep, &geo, labels, NULL);
+    SF_TRY(prepare(&prep, a, g, r, NULL));
+    const sf_status st = run_stage(a, g, prep, r, NULL);
     sf_prepared_destroy(&prep);
     return st;
 }
 
+/* The same from --previous-stage DIR. */
+static sf_status read_first(sf_label_image **out, const applier *a, const sf_model *m, running *r)
+{
+    char path[SF_PATH_MAX];
+    SF_TRY(
+        sf_path_format(path, "%s/%s%s", a->opt->previous_dir, r->c->id, m->dataset->file_ending));
+    SF_CHECK(sf_path_is_file(path), SF_EINVAL, "%s, the segmentation by %s of case %s, is missing",
+             path, m->cfg->previous_stage, r->c->id);
+    SF_TRY(read_image(a, r));
+    SF_TRY(sf_label_image_read(out, path));
+    const bool same = memcmp((*out)->geo.shape, r->geo.shape, sizeof r->geo.shape) == 0;
+    if (!same) sf_label_image_destroy(out);
+    SF_CHECK(same, SF_EDATA, "%s has another shape than the image %s", path, r->c->images[0]);
+    return SF_OK;
+}
+
 /* The case as the second stage of a cascade sees it: the first stage's labels go through the
  * preprocessing of segmentations, with the image (nnunet-training.md 7.4). */
-static sf_status prepare_second(sf_prepared **out, const applier *a, int i, const sf_case *c,
-                                sf_geometry *geo)
+static sf_status prepare_second(sf_prepared **out, const applier *a, int i, running *r)
 {
-    const sf_model *m = a->last[i].model;
-    const sf_labels *l = &m->dataset->labels;
-    if (a->opt->previous_dir) {
-        char path[SF_PATH_MAX];
-        sf_case with_label = *c;
-        SF_TRY(
-            sf_path_format(path, "%s/%s%s", a->opt->previous_dir, c->id, m->dataset->file_ending));
-        SF_CHECK(sf_path_is_file(path), SF_EINVAL,
-                 "%s, the segmentation by %s of case %s, is missing", path, m->cfg->previous_stage,
-                 c->id);
-        with_label.label = path;
-        return sf_prepare_case_files(out, &with_label, m->plans, m->cfg, l, true, geo,
-                                     a->opt->threads);
-    }
-    int32_t *labels = NULL;
-    sf_image *img = NULL;
+    sf_label_image *given = NULL;
     sf_status st;
-    SF_GOTO(done, st, run_first(a, i, c, &labels));
-    SF_GOTO(done, st, sf_case_read(&img, c));
-    *geo = img->geo;
-    SF_GOTO(done, st,
-            sf_prepare_case(out, c->id, m->plans, m->cfg, l, img, labels, a->opt->threads));
+    if (a->opt->previous_dir)
+        SF_GOTO(done, st, read_first(&given, a, a->last[i].model, r));
+    else
+        SF_GOTO(done, st, run_first(a, &a->first[i], r));
+    SF_GOTO(done, st, prepare(out, a, &a->last[i], r, given ? given->data : r->labels));
 done:
-    sf_image_destroy(&img);
-    sf_mem_free(labels);
+    sf_label_image_destroy(&given);
     return st;
 }
 
-/* One model on one case: labels (file order) and, when prob is given, probabilities. */
-static sf_status run_model(const applier *a, int i, const sf_case *c, sf_geometry *geo,
-                           sf_case_props *props, int32_t **labels, float **prob)
+/* One model on one case: r->labels, and, when prob is given, probabilities. */
+static sf_status run_model(const applier *a, int i, running *r, float **prob)
 {
-    const sf_model *m = a->last[i].model;
+    const stage *g = &a->last[i];
     sf_prepared *prep = NULL;
-    if (m->cfg->previous_stage) {
-        SF_TRY(prepare_second(&prep, a, i, c, geo));
-    } else {
-        SF_TRY(sf_prepare_case_files(&prep, c, m->plans, m->cfg, &m->dataset->labels, false, geo,
-                                     a->opt->threads));
-    }
-    *props = prep->props;
-    const sf_status st = run_stage(a, &a->last[i], prep, geo, labels, prob);
+    if (g->model->cfg->previous_stage)
+        SF_TRY(prepare_second(&prep, a, i, r));
+    else
+        SF_TRY(prepare(&prep, a, g, r, NULL));
+    if (i == 0) r->props = prep->props;
+    const sf_status st = run_stage(a, g, prep, r, prob);
     sf_prepared_destroy(&prep);
     return st;
 }
@@ -210,37 +254,184 @@ static sf_status is_finished(bool *finished, const applier *a, const sf_case *c,
     return SF_OK;
 }
 
-static sf_status apply_case(const applier *a, const sf_case *c)
+/* Probabilities before the segmentation, which says that the case is finished. */
+static sf_status write_case(const applier *a, const running *r, const float *prob, const char *path)
 {
     const sf_apply_options *o = a->opt;
-    const sf_dataset *d = a->last[0].model->dataset;
-    char path[SF_PATH_MAX];
-    bool finished = false;
-    SF_TRY(sf_path_format(path, "%s/%s%s", a->out_dir, c->id, d->file_ending));
-    SF_TRY(is_finished(&finished, a, c, path));
-    if (o->keep_existing && finished) return SF_OK;
+    const sf_labels *l = &a->last[0].model->dataset->labels;
+    sf_prof_begin(o->prof, SF_EV_WRITE);
+    if (o->save_probabilities)
+        SF_TRY(sf_probabilities_write(a->out_dir, r->c->id, o->probabilities_format, prob,
+                                      l->n_heads, r->geo.shape, &r->props));
+    SF_TRY(sf_label_write(path, &r->geo, r->labels, l->n_labels - 1));
+    sf_prof_end(o->prof, SF_EV_WRITE, 0, 0);
+    return SF_OK;
+}
+
+static sf_status segment_case(const applier *a, const sf_case *c, const char *path)
+{
+    const sf_apply_options *o = a->opt;
     const bool need_prob = o->n_models > 1 || o->save_probabilities;
-    sf_geometry geo;
-    sf_case_props props[SF_APPLY_MAX];
-    int32_t *labels = NULL;
+    running r = { .c = c };
     float *prob[SF_APPLY_MAX] = { NULL };
     sf_status st;
+    for (int i = 0; i < o->n_models; i++) r.uses += a->first[i].model ? 2 : 1;
     for (int i = 0; i < o->n_models; i++)
-        SF_GOTO(done, st,
-                run_model(a, i, c, &geo, &props[i], &labels, need_prob ? &prob[i] : NULL));
+        SF_GOTO(done, st, run_model(a, i, &r, need_prob ? &prob[i] : NULL));
     if (o->n_models > 1)
-        SF_GOTO(done, st, average(a, prob, geo.shape[0] * geo.shape[1] * geo.shape[2], labels));
-    if (o->postproc) SF_GOTO(done, st, sf_postproc_apply(o->postproc, labels, geo.shape));
-    if (o->save_probabilities)
         SF_GOTO(done, st,
-                sf_probabilities_write(a->out_dir, c->id, o->probabilities_format, prob[0],
-                                       d->labels.n_heads, geo.shape, &props[0]));
-    SF_GOTO(done, st, sf_label_write(path, &geo, labels, d->labels.n_labels - 1));
+                average(a, prob, r.geo.shape[0] * r.geo.shape[1] * r.geo.shape[2], r.labels));
+    if (o->postproc) SF_GOTO(done, st, sf_postproc_apply(o->postproc, r.labels, r.geo.shape));
+    SF_GOTO(done, st, write_case(a, &r, prob[0], path));
     sf_log(SF_LOG_INFO, "predicted", "case=%s", c->id);
 done:
     for (int i = 0; i < SF_APPLY_MAX; i++) sf_mem_free(prob[i]);
-    sf_mem_free(labels);
+    running_free(&r);
     return st;
+}
+
+static sf_status case_path(char path[SF_PATH_MAX], const applier *a, const sf_case *c)
+{
+    return sf_path_format(path, "%s/%s%s", a->out_dir, c->id,
+                          a->last[0].model->dataset->file_ending);
+}
+
+static sf_status apply_case(const applier *a, const sf_case *c)
+{
+    char path[SF_PATH_MAX];
+    bool finished = false;
+    SF_TRY(case_path(path, a, c));
+    SF_TRY(is_finished(&finished, a, c, path));
+    return a->opt->keep_existing && finished ? SF_OK : segment_case(a, c, path);
+}
+
+static bool stop_asked(const sf_apply_options *o) { return o->stop && o->stop(o->stop_user); }
+
+/* This rank's cases. One that fails does not keep the others from their results. */
+static sf_status apply_all(const applier *a, const sf_case *cases, int n, int rank, int size)
+{
+    sf_error_state first = { .status = SF_OK };
+    int failed = 0;
+    for (int i = rank; i < n; i += size) {
+        if (stop_asked(a->opt))
+            return SF_FAIL(SF_ESTOP, "stopped before test case %s: run again to continue",
+                           cases[i].id);
+        const sf_status st = apply_case(a, &cases[i]);
+        if (st == SF_OK) continue;
+        if (n > 1) sf_log(SF_LOG_ERROR, "failed", "case=%s: %s", cases[i].id, sf_error_text());
+        if (failed++ == 0) sf_error_save(&first, st);
+    }
+    if (failed == 0) return SF_OK;
+    sf_error_restore(&first);
+    if (n == 1) return sf_trace_(first.status, __FILE__, __LINE__, "apply_case");
+    return SF_FAIL(first.status, "%s (%d of %d cases failed, the others are done)", first.text,
+                   failed, (n - rank + size - 1) / size);
+}
+
+static json_t *folds_json(const sf_model *m)
+{
+    json_t *list = json_array();
+    for (int i = 0; list && i < m->n_folds; i++) {
+        const bool all = m->fold[i] == SF_FOLD_ALL;
+        json_array_append_new(list, all ? json_string("all") : json_integer(m->fold[i]));
+    }
+    return list;
+}
+
+/* nnU-Net's names; what decides the result, without paths. */
+static json_t *arguments(const applier *a)
+{
+    const sf_apply_options *o = a->opt;
+    const sf_model *m = a->last[0].model;
+    const sf_recipe_infer *r = &m->plans->recipe->infer;
+    char *real = realpath(o->model[0], NULL);
+    json_t *j =
+        json_pack("{s:s,s:o,s:s,s:o,s:b,s:b,s:b}", "model", sf_path_base(real ? real : o->model[0]),
+                  "use_folds", folds_json(m), "checkpoint_name", o->checkpoint, "tile_step_size",
+                  sf_json_real(o->step > 0 ? o->step : r->step), "use_gaussian", 1, "use_mirroring",
+                  o->mirror && r->mirror, "save_probabilities", o->save_probabilities);
+    free(real);
+    return j;
+}
+
+/* Cases that are kept must come from the same options; whether probabilities are kept is no matter.
+ */
+static sf_status compare_arguments(const char *path, json_t *now)
+{
+    json_t *then = NULL, *value;
+    const char *key, *other = NULL;
+    if (!sf_path_is_file(path)) return SF_OK;
+    SF_TRY(sf_json_load(&then, path));
+    json_object_foreach(now, key, value)
+    {
+        if (strcmp(key, "save_probabilities") == 0) continue;
+        if (!json_equal(value, json_object_get(then, key))) other = key;
+    }
+    json_decref(then);
+    SF_CHECK(!other, SF_EINVAL,
+             "%s: the segmentations there were made with another %s; give the same options, "
+             "another folder, or --overwrite",
+             path, other);
+    return SF_OK;
+}
+
+static sf_status describe(const applier *a)
+{
+    char path[SF_PATH_MAX];
+    SF_TRY(sf_path_join(path, a->out_dir, "predict_from_raw_data_args.json", NULL));
+    json_t *j = arguments(a);
+    SF_CHECK(j, SF_ENOMEM, "out of memory");
+    sf_status st = a->opt->keep_existing ? compare_arguments(path, j) : SF_OK;
+    if (st == SF_OK) st = sf_folder_describe(a->out_dir, a->opt->model[0]);
+    if (st == SF_OK) st = sf_json_save(j, path, 4, false);
+    json_decref(j);
+    return st;
+}
+
+static bool same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* CASE.ending may be the name of an image, too; results must not take its place. */
+static sf_status check_inputs(const applier *a, const sf_case *cases, int n)
+{
+    char path[SF_PATH_MAX];
+    for (int i = 0; i < n; i++) {
+        SF_TRY(case_path(path, a, &cases[i]));
+        for (int k = 0; k < cases[i].n_images; k++)
+            SF_CHECK(!same_file(path, cases[i].images[k]), SF_EINVAL,
+                     "%s is an input image: give another folder for the results", path);
+    }
+    return SF_OK;
+}
+
+/* Older results of the cases go before the options change: else a later --continue would take them
+ * for results of this call. */
+static sf_status remove_older(const applier *a, const sf_case *cases, int n)
+{
+    static const sf_probabilities_format formats[] = { SF_PROBABILITIES_NPZ, SF_PROBABILITIES_H5 };
+    char path[SF_PATH_MAX];
+    for (int i = 0; i < n; i++) {
+        SF_TRY(case_path(path, a, &cases[i]));
+        SF_TRY(sf_path_remove(path));
+        for (int k = 0; k < 2; k++) {
+            SF_TRY(sf_probabilities_path(path, a->out_dir, cases[i].id, formats[k]));
+            SF_TRY(sf_path_remove(path));
+        }
+    }
+    return SF_OK;
+}
+
+/* Rank 0, before the first case. */
+static sf_status prepare_folder(const applier *a, const sf_case *cases, int n)
+{
+    SF_TRY(sf_folder_make_output(a->out_dir, &a->opt->previous_dir, a->opt->previous_dir ? 1 : 0));
+    SF_TRY(check_inputs(a, cases, n));
+    if (!a->opt->shared_folder) SF_TRY(sf_path_sweep_tmp(a->out_dir));
+    if (!a->opt->keep_existing) SF_TRY(remove_older(a, cases, n));
+    return a->opt->describe ? describe(a) : SF_OK;
 }
 
 sf_status sf_apply_cases(sf_comm *world, const sf_apply_options *o, const sf_case *cases, int n,
@@ -248,62 +439,15 @@ sf_status sf_apply_cases(sf_comm *world, const sf_apply_options *o, const sf_cas
 {
     applier a = { .opt = o, .out_dir = out_dir };
     const int rank = sf_comm_rank(world), size = sf_comm_size(world);
-    sf_status st = SF_OK;
-    if (rank == 0) {
-        st = sf_path_make_dirs(out_dir);
-        if (st == SF_OK && !o->shared_folder) st = sf_path_sweep_tmp(out_dir);
-    }
-    SF_TRY(sf_comm_agree(world, st));
-    st = o->n_models >= 1 && o->n_models <= SF_APPLY_MAX
-             ? SF_OK
-             : SF_FAIL(SF_EINVAL, "1..%d models", SF_APPLY_MAX);
+    sf_status st = o->n_models >= 1 && o->n_models <= SF_APPLY_MAX
+                       ? SF_OK
+                       : SF_FAIL(SF_EINVAL, "1..%d models", SF_APPLY_MAX);
     if (st == SF_OK) st = open_models(&a);
-    for (int i = rank; i < n && st == SF_OK; i += size) {
-        if (o->stop && o->stop(o->stop_user))
-            st = SF_FAIL(SF_ESTOP, "stopped before test case %s: run again to continue",
-                         cases[i].id);
-        else
-            st = apply_case(&a, &cases[i]);
-    }
+    SF_GOTO(done, st, sf_comm_agree(world, st));
+    if (rank == 0) st = prepare_folder(&a, cases, n);
+    SF_GOTO(done, st, sf_comm_agree(world, st));
+    st = sf_comm_agree(world, apply_all(&a, cases, n, rank, size));
+done:
     close_models(&a);
-    return sf_comm_agree(world, st);
-}
-
-static json_t *folds_json(const sf_apply_options *o)
-{
-    json_t *list = o->folds ? json_array() : json_string("all");
-    for (int i = 0; o->folds && i < o->n_folds; i++) {
-        const bool all = o->folds[i] == SF_FOLD_ALL;
-        json_array_append_new(list, all ? json_string("all") : json_integer(o->folds[i]));
-    }
-    return list;
-}
-
-static sf_status save_arguments(const sf_apply_options *o, const char *path)
-{
-    char plans_path[SF_PATH_MAX];
-    sf_plans *plans = NULL;
-    SF_TRY(sf_path_join(plans_path, o->model[0], "plans.json", NULL));
-    SF_TRY(sf_plans_load(&plans, plans_path));
-    char *real = realpath(o->model[0], NULL);
-    const sf_recipe_infer *r = &plans->recipe->infer;
-    json_t *j =
-        json_pack("{s:s,s:o,s:s,s:o,s:b,s:b,s:b}", "model", sf_path_base(real ? real : o->model[0]),
-                  "use_folds", folds_json(o), "checkpoint_name", o->checkpoint, "tile_step_size",
-                  sf_json_real(o->step > 0 ? o->step : r->step), "use_gaussian", 1, "use_mirroring",
-                  o->mirror && r->mirror, "save_probabilities", o->save_probabilities);
-    const sf_status st = j ? sf_json_save(j, path, 4, false) : SF_FAIL(SF_ENOMEM, "out of memory");
-    json_decref(j);
-    free(real);
-    sf_plans_destroy(&plans);
     return st;
-}
-
-sf_status sf_apply_describe(const sf_apply_options *o, const char *out_dir)
-{
-    char path[SF_PATH_MAX];
-    SF_TRY(sf_path_make_dirs(out_dir));
-    SF_TRY(sf_folder_describe(out_dir, o->model[0]));
-    SF_TRY(sf_path_join(path, out_dir, "predict_from_raw_data_args.json", NULL));
-    return save_arguments(o, path);
 }

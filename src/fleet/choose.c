@@ -1,6 +1,7 @@
 #include "fleet/choose.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "fleet/project.h"
 #include "plan/work.h"
 #include "predict/export.h"
 #include <math.h>
@@ -23,9 +24,16 @@ typedef struct {
     sf_summary **summary; /* one per candidate */
 } chooser;
 
+static sf_task_key choice_key(const chooser *c, const char *config, int fold)
+{
+    return (sf_task_key){
+        .variant = c->o->variant, .seed = c->o->seed, .config = config, .fold = fold
+    };
+}
+
 static sf_status validation_dir(char out[SF_PATH_MAX], const chooser *c, int config, int fold)
 {
-    const sf_task_key key = { .config = c->o->configs[config], .fold = fold };
+    const sf_task_key key = choice_key(c, c->o->configs[config], fold);
     char dir[SF_PATH_MAX];
     SF_TRY(sf_work_fold_dir(dir, c->o->work, &key));
     return sf_path_join(out, dir, "validation", NULL);
@@ -95,7 +103,7 @@ static sf_status pool_cases(chooser *c)
     char path[SF_PATH_MAX];
     sf_splits *s = NULL;
     SF_TRY(sf_work_file(path, c->o->work, "splits_final.json"));
-    SF_TRY(sf_splits_load(&s, path));
+    SF_TRY(sf_project_splits(&s, c->o->dataset, c->o->work));
     sf_status st = SF_OK;
     for (int i = 0; i < c->o->n_folds && st == SF_OK; i++) st = add_fold(c, s, c->o->folds[i]);
     sf_splits_destroy(&s);
@@ -276,7 +284,8 @@ static sf_status save_candidate(const chooser *c, int k)
     const sf_candidate *cand = &c->sel->candidate[k];
     char dir[SF_PATH_MAX], path[SF_PATH_MAX];
     if (cand->n_members == 1) {
-        SF_TRY(sf_work_config_dir(path, c->o->work, cand->name));
+        const sf_task_key key = choice_key(c, cand->name, 0);
+        SF_TRY(sf_work_model_dir(path, c->o->work, &key));
         SF_TRY(sf_path_format(dir, "%s/crossval_results_folds_%s", path, c->folds_text));
     } else {
         SF_TRY(sf_path_format(dir, "%s/results/ensembles/%s_%s", c->o->work, cand->name,

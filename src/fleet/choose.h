@@ -10,6 +10,8 @@
 
 typedef struct {
     const char *work;
+    const char *variant; /* NULL = none; with it, seed says which trainings */
+    uint64_t seed;
     const sf_dataset *dataset;
     char *const *configs;
     int n_configs; /* in the order of "first wins" */

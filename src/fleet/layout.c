@@ -5,11 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+static int64_t most_ranks(const sf_layout_task *t) { return t->batch * t->slabs; }
+
 double sf_layout_time(const sf_layout_task *t, int ranks)
 {
-    const int64_t used = ranks < t->batch ? ranks : t->batch;
-    const int64_t samples = (t->batch + used - 1) / used; /* of the rank that has most */
-    return t->work * (double)samples / (double)t->batch * (1 + 0.02 * (double)(used - 1));
+    const int64_t used = ranks < most_ranks(t) ? ranks : most_ranks(t);
+    double samples = (double)((t->batch + used - 1) / used); /* of the rank that has most */
+    if (used / t->batch > 1) samples = 1.0 / (double)(used / t->batch) + 0.1;
+    return t->work * samples / (double)t->batch * (1 + 0.02 * (double)(used - 1));
 }
 
 /* --- a run on paper ------------------------------------------------------------------------------
@@ -103,8 +106,9 @@ static int proportional_groups(rehearsal *r, int *sizes, int ranks)
         int g = -1;
         for (int k = 0; k < tasks; k++) {
             const sf_layout_task *c = r->costs;
-            if (sizes[k] < c[task[k]].batch && (g < 0 || sf_layout_time(&c[task[k]], sizes[k]) >
-                                                             sf_layout_time(&c[task[g]], sizes[g])))
+            if (sizes[k] < most_ranks(&c[task[k]]) &&
+                (g < 0 ||
+                 sf_layout_time(&c[task[k]], sizes[k]) > sf_layout_time(&c[task[g]], sizes[g])))
                 g = k;
         }
         if (g >= 0)
@@ -115,11 +119,11 @@ static int proportional_groups(rehearsal *r, int *sizes, int ranks)
     return n;
 }
 
-static int64_t largest_batch(const rehearsal *r)
+static int64_t most_useful(const rehearsal *r)
 {
     int64_t most = 1;
     for (int i = 0; i < r->n; i++)
-        if (!r->tasks[i].done && r->costs[i].batch > most) most = r->costs[i].batch;
+        if (!r->tasks[i].done && most_ranks(&r->costs[i]) > most) most = most_ranks(&r->costs[i]);
     return most;
 }
 
@@ -148,7 +152,7 @@ sf_status sf_layout_auto(int *sizes, int *n, const sf_sched_task *tasks,
     SF_GOTO(done, st, sf_mem_alloc(&r.end, (size_t)n_tasks, sizeof *r.end, SF_MEM_MISC));
     SF_GOTO(done, st, sf_mem_alloc(&r.idle, room, sizeof *r.idle, SF_MEM_MISC));
     SF_GOTO(done, st, sf_mem_alloc(&other, room, sizeof *other, SF_MEM_MISC));
-    const int64_t most = largest_batch(&r);
+    const int64_t most = most_useful(&r);
     for (int size = 1; size <= ranks && size <= most; size++) {
         const int count = equal_groups(other, size, ranks);
         consider(&r, other, count, &shortest, sizes, n);

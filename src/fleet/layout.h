@@ -6,14 +6,15 @@
 #include "mpi/sched.h"
 
 /** What the cost model knows of a task: operations of the whole training (any unit, the same for
- *  all), and the samples of its batch, which is also the most ranks that it can use. */
+ *  all), the samples of its batch, and the most slabs of a sample (1: it cannot be cut). */
 typedef struct {
     double work;
-    int64_t batch;
+    int64_t batch, slabs;
 } sf_layout_task;
 
-/** Time of a task on a group, in units of work: that of the rank with the most samples, and 2 % for
- *  every further rank (sums over the group). */
+/** Time of a task on a group, in units of work: that of the rank with the most samples or the
+ *  sample with the fewest slabs, of which a tenth is made by all ranks of a sample (thin
+ *  resolutions); 2 % more for every further rank (sums over the group). */
 double sf_layout_time(const sf_layout_task *t, int ranks);
 
 /** Sizes of groups that let all tasks that are not done end soonest, as far as this model knows: of

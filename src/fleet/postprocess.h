@@ -20,11 +20,12 @@ sf_status sf_postprocess_apply(int *n_cases, const sf_postproc *pp, const char *
 
 /** The validation segmentations of a configuration's folds in one new folder, with summary.json
  *  over all of them, dataset.json and plans.json.
+ *  @param variant  name or file; "" = none, NULL = the work folder's
  *  @param folds    NULL = every fold of the split
  *  @param[out] s   the summary; caller destroys; labels: those of the data set, caller destroys d
  *  @return SF_EINVAL: out is not empty, a case is not validated yet (says which training is
  *          missing); SF_EDATA: a case is validated by two folds */
 sf_status sf_accumulate_folds(sf_summary **s, sf_dataset **d, const char *work, const char *config,
-                              const int *folds, int n_folds, const char *out);
+                              const char *variant, const int *folds, int n_folds, const char *out);
 
 #endif

@@ -11,7 +11,6 @@ typedef struct {
     const char *work;
     sf_settings settings;
     sf_dataset *dataset;
-    sf_recipe *recipe; /* until plans exist; plans carry their own */
     sf_plans *plans;
     sf_splits *splits;
     char **config;
@@ -19,13 +18,21 @@ typedef struct {
     int *fold;
     int n_folds;
     int threads;
+    int lock; /* on the work folder, of rank 0 */
 } sf_project;
 
-/** Dataset and settings (stored or checked in W/run.json by rank 0), thread count. Collective. */
-sf_status sf_project_open(sf_project *p, sf_comm *world, const sf_run_options *o);
+/** Dataset and settings (stored or checked in W/run.json by rank 0), thread count. Collective.
+ * @param alone  no other process may be at work in the folder; else those that are not alone may
+ *  @return SF_EINVAL: the folder is in use */
+sf_status sf_project_open(sf_project *p, sf_comm *world, const sf_run_options *o, bool alone);
 /** W/plans.json and W/splits_final.json, then the lists of configurations and folds that were asked
  * for. Not collective. */
 sf_status sf_project_load_plans(sf_project *p);
+/** W/splits_final.json; fold "all" has every case of the dataset, named in the file or not.
+ *  @return SF_EINVAL: not there; SF_EDATA: it names a case that the dataset does not have. */
+sf_status sf_project_splits(sf_splits **out, const sf_dataset *d, const char *work);
+/** Key of a training of this project. Borrows config. */
+sf_task_key sf_project_key(const sf_project *p, const char *config, int fold);
 void sf_project_close(sf_project *p);
 
 #endif

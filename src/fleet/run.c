@@ -1,4 +1,5 @@
 #include "fleet/run.h"
+#include "base/lock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "evaluate/metrics.h"
@@ -21,6 +22,20 @@ static sf_status save_if_new(const json_t *j, const char *path)
     return same ? SF_OK : sf_json_save(j, path, 4, false);
 }
 
+/* A file of a variant that was changed since must not go on under its name. */
+static sf_status write_variant_plans(const sf_project *p, const char *path)
+{
+    json_t *old = NULL;
+    if (!sf_path_is_file(path)) return sf_json_save(p->plans->json, path, 4, false);
+    SF_TRY(sf_json_load(&old, path));
+    const bool same = json_equal(old, p->plans->json);
+    json_decref(old);
+    SF_CHECK(same, SF_EINVAL,
+             "%s was made by another variant of the name %s: give the variant another name", path,
+             p->plans->variant);
+    return SF_OK;
+}
+
 /* results/CONFIG as a model folder of its own: plans, dataset and how to mirror. */
 static sf_status write_model_files(const sf_project *p, const char *config)
 {
@@ -28,16 +43,20 @@ static sf_status write_model_files(const sf_project *p, const char *config)
     char dir[SF_PATH_MAX], from[SF_PATH_MAX], to[SF_PATH_MAX];
     const sf_config *cfg;
     bool axis[3];
+    const sf_task_key key = sf_project_key(p, config, 0);
     SF_TRY(sf_plans_config(&cfg, p->plans, config));
-    SF_TRY(sf_work_config_dir(dir, p->work, config));
+    SF_TRY(sf_work_model_dir(dir, p->work, &key));
     SF_TRY(sf_path_make_dirs(dir));
     for (int i = 0; i < 2; i++) {
         SF_TRY(sf_work_file(from, p->work, names[i]));
         SF_TRY(sf_path_join(to, dir, names[i], NULL));
-        if (!sf_path_is_file(to)) SF_TRY(sf_path_copy(from, to));
+        if (i == 0 && key.variant)
+            SF_TRY(write_variant_plans(p, to));
+        else if (!sf_path_is_file(to))
+            SF_TRY(sf_path_copy(from, to));
     }
     SF_TRY(sf_path_join(to, dir, "model.json", NULL));
-    sf_mirror_axes(cfg, p->settings.mirror, axis);
+    sf_mirror_axes(cfg, p->settings.mirror && p->plans->recipe->infer.mirror, axis);
     json_t *j = json_pack("{s:s,s:[b,b,b]}", "configuration", config, "mirror_axes", axis[0],
                           axis[1], axis[2]);
     SF_CHECK(j, SF_ENOMEM, "out of memory");
@@ -88,6 +107,8 @@ static sf_status choose(const sf_project *p, sf_comm *world)
     SF_TRY(sf_comm_min_i64(world, &current, 1));
     if (current) return SF_OK;
     const sf_choose_options o = { .work = p->work,
+                                  .variant = p->plans->variant,
+                                  .seed = p->settings.seed,
                                   .dataset = p->dataset,
                                   .configs = p->config,
                                   .n_configs = p->n_configs,
@@ -164,8 +185,10 @@ static sf_status predict_test_cases(const sf_project *p, sf_comm *world)
     st = sf_choice_load(name, &n_models, p->work);
     if (st == SF_OK) st = sf_work_file(path, p->work, "postprocessing.json");
     if (st == SF_OK) st = sf_postproc_load(&pp, path);
-    for (int i = 0; i < n_models && st == SF_OK; i++)
-        st = sf_work_config_dir(model[i], p->work, name[i]);
+    for (int i = 0; i < n_models && st == SF_OK; i++) {
+        const sf_task_key key = sf_project_key(p, name[i], 0);
+        st = sf_work_model_dir(model[i], p->work, &key);
+    }
     SF_GOTO(done, st, sf_comm_agree(world, st));
     sf_apply_options o = { .model = { model[0], model[1] },
                            .n_models = n_models,
@@ -206,7 +229,7 @@ static sf_status warn_orientations(const sf_project *p, sf_comm *world, const ch
     return sf_comm_agree(world, st);
 }
 
-static sf_status prepare(sf_project *p, sf_comm *world)
+static sf_status prepare(sf_project *p, sf_comm *world, const sf_recipe *recipe)
 {
     char fingerprint[SF_PATH_MAX], plans[SF_PATH_MAX];
     const sf_settings *s = &p->settings;
@@ -216,29 +239,47 @@ static sf_status prepare(sf_project *p, sf_comm *world)
     SF_TRY(sf_work_file(fingerprint, p->work, "dataset_fingerprint.json"));
     SF_TRY(sf_work_file(plans, p->work, "plans.json"));
     SF_TRY(warn_orientations(p, world, fingerprint));
-    SF_TRY(sf_stage_fingerprint(world, p->dataset, p->recipe, fingerprint));
+    SF_TRY(sf_stage_fingerprint(world, p->dataset, recipe, fingerprint));
     SF_TRY(go_on(p, world));
-    SF_TRY(sf_stage_plan(world, p->dataset, p->recipe, &po, fingerprint, plans));
+    SF_TRY(sf_stage_plan(world, p->dataset, recipe, &po, fingerprint, plans));
     SF_TRY(sf_stage_splits(world, p->dataset, p->work, (int)p->settings.num_folds,
-                           p->settings.groups));
-    SF_TRY(sf_comm_agree(world, sf_project_load_plans(p)));
+                           p->settings.groups, p->settings.splits));
+    sf_status st = sf_project_load_plans(p);
+    if (st == SF_OK) st = sf_splits_check_pool(p->splits, p->fold, p->n_folds);
+    SF_TRY(sf_comm_agree(world, st));
     return sf_stage_preprocess(world, p->dataset, p->plans, p->config, p->n_configs, p->work,
                                p->threads);
 }
 
 sf_status sf_run(sf_comm *world, const sf_run_options *o)
 {
-    sf_project p;
-    sf_status st = sf_project_open(&p, world, o);
-    if (st == SF_OK) st = prepare(&p, world);
+    sf_project p = { .lock = -1 };
+    sf_recipe *recipe = NULL; /* until plans exist; they carry their own */
+    SF_TRY(sf_tasks_check_layout(o->layout, world)); /* before anything long */
+    sf_status st = sf_comm_agree(world, sf_recipe_load(&recipe, o->settings.recipe));
+    if (st == SF_OK) st = sf_project_open(&p, world, o, true);
+    if (st == SF_OK) st = prepare(&p, world, recipe);
     if (st == SF_OK) st = go_on(&p, world);
     if (st == SF_OK) st = write_models(&p, world);
     if (st == SF_OK) st = sf_tasks_run(&p, world);
     if (st == SF_OK) st = go_on(&p, world);
     if (st == SF_OK) st = choose(&p, world);
     if (st == SF_OK) st = predict_test_cases(&p, world);
+    sf_recipe_destroy(&recipe);
     sf_project_close(&p);
     return st;
+}
+
+/* One process at a time trains a fold. */
+static sf_status lock_training(int *lock, const sf_project *p, sf_comm *world, int fold)
+{
+    const sf_task_key key = sf_project_key(p, p->config[0], fold);
+    char dir[SF_PATH_MAX], file[SF_PATH_MAX];
+    sf_status st = sf_work_fold_dir(dir, p->work, &key);
+    if (st == SF_OK) st = sf_path_join(file, dir, ".lock", NULL);
+    if (st == SF_OK && sf_comm_rank(world) == 0) st = sf_path_make_dirs(dir);
+    if (st == SF_OK && sf_comm_rank(world) == 0) st = sf_lock_take(lock, file, false, dir);
+    return sf_comm_agree(world, st);
 }
 
 sf_status sf_run_training(sf_comm *world, const sf_run_options *o, const char *config, int fold)
@@ -247,10 +288,13 @@ sf_status sf_run_training(sf_comm *world, const sf_run_options *o, const char *c
     sf_run_options own = *o;
     own.configs = config;
     own.folds = NULL;
-    sf_status st = sf_project_open(&p, world, &own);
+    int lock = -1;
+    sf_status st = sf_project_open(&p, world, &own, false);
     if (st == SF_OK) st = sf_comm_agree(world, sf_project_load_plans(&p));
+    if (st == SF_OK) st = lock_training(&lock, &p, world, fold);
     if (st == SF_OK) st = write_models(&p, world);
     if (st == SF_OK) st = sf_task_train(&p, world, p.config[0], fold);
+    sf_lock_release(&lock);
     sf_project_close(&p);
     return st;
 }
@@ -282,7 +326,7 @@ static sf_status keep_validated(sf_project *p)
 sf_status sf_run_selection(sf_comm *world, const sf_run_options *o)
 {
     sf_project p;
-    sf_status st = sf_project_open(&p, world, o);
+    sf_status st = sf_project_open(&p, world, o, true);
     if (st == SF_OK) st = sf_comm_agree(world, sf_project_load_plans(&p));
     /* without a list: the configurations whose folds are all validated */
     if (st == SF_OK && !o->configs) st = sf_comm_agree(world, keep_validated(&p));
@@ -318,12 +362,12 @@ static sf_status adopt_plans(const sf_project *p, const char *plans_file)
 sf_status sf_run_preprocess(sf_comm *world, const sf_run_options *o, const char *plans_file)
 {
     sf_project p;
-    sf_status st = sf_project_open(&p, world, o);
+    sf_status st = sf_project_open(&p, world, o, true);
     if (st == SF_OK && sf_comm_rank(world) == 0) st = adopt_plans(&p, plans_file);
     st = sf_comm_agree(world, st);
     if (st == SF_OK)
-        st =
-            sf_stage_splits(world, p.dataset, p.work, (int)p.settings.num_folds, p.settings.groups);
+        st = sf_stage_splits(world, p.dataset, p.work, (int)p.settings.num_folds, p.settings.groups,
+                             p.settings.splits);
     if (st == SF_OK) st = sf_comm_agree(world, sf_project_load_plans(&p));
     if (st == SF_OK)
         st = sf_stage_preprocess(world, p.dataset, p.plans, p.config, p.n_configs, p.work,

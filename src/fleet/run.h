@@ -4,6 +4,7 @@
 #define SF_FLEET_RUN_H
 #include "fleet/settings.h"
 #include "mpi/comm.h"
+#include "train/trainer.h"
 
 typedef struct {
     const char *work;
@@ -17,12 +18,17 @@ typedef struct {
     double checkpoint_seconds;
     bool (*stop)(void *user);
     void *stop_user;
+    /* sf_run_training only; see train/trainer.h */
+    const char *pretrained;
+    sf_train_part part;
+    bool no_checkpoints;
 } sf_run_options;
 
 sf_status sf_run(sf_comm *world, const sf_run_options *o);
 
 /** One training in a work folder that is already preprocessed (`segfleet train`). fold: SF_FOLD_ALL
- * possible. */
+ * possible. Trainings of other folds or configurations may run at the same time, by other
+ * processes; everything else takes the work folder alone and refuses what it finds in use. */
 sf_status sf_run_training(sf_comm *world, const sf_run_options *o, const char *config, int fold);
 /** Selection over what is trained (`segfleet select`): configs and folds NULL = all that have
  * results. */

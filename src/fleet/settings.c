@@ -17,12 +17,13 @@ static json_t *to_json(const sf_settings *s)
 {
     char seed[32];
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)s->seed);
-    return json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:s,s:b,s:b,s:f,s:s,s:s,s:o}", "dataset", s->dataset,
-                     "recipe", s->recipe, "num_folds", (json_int_t)s->num_folds, "epochs",
-                     (json_int_t)s->epochs, "iterations", (json_int_t)s->iterations, "batch_size",
-                     (json_int_t)s->batch, "seed", seed, "mirroring", s->mirror, "conv_exact",
-                     s->exact, "memory_gb", s->memory_gb, "groups", s->groups, "preset", s->preset,
-                     "spacing", sf_json_nums(s->spacing, 3));
+    return json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:s,s:b,s:b,s:f,s:s,s:s,s:o,s:s,s:s}", "dataset",
+                     s->dataset, "recipe", s->recipe, "num_folds", (json_int_t)s->num_folds,
+                     "epochs", (json_int_t)s->epochs, "iterations", (json_int_t)s->iterations,
+                     "batch_size", (json_int_t)s->batch, "seed", seed, "mirroring", s->mirror,
+                     "conv_exact", s->exact, "memory_gb", s->memory_gb, "groups", s->groups,
+                     "preset", s->preset, "spacing", sf_json_nums(s->spacing, 3), "splits",
+                     s->splits, "variant", s->variant);
 }
 
 static sf_status get_path(char out[SF_PATH_MAX], const json_t *j, const char *key,
@@ -50,6 +51,8 @@ static sf_status from_json(sf_settings *s, const json_t *j, const char *where)
     SF_TRY(get_path(s->dataset, j, "dataset", where));
     SF_TRY(get_path(s->recipe, j, "recipe", where));
     SF_TRY(get_path(s->groups, j, "groups", where));
+    SF_TRY(get_path(s->splits, j, "splits", where));
+    SF_TRY(get_path(s->variant, j, "variant", where));
     SF_TRY(get_path(s->preset, j, "preset", where));
     SF_TRY(sf_json_get_nums(s->spacing, 3, j, "spacing", where));
     SF_TRY(sf_json_get_int(&s->num_folds, j, "num_folds", where));
@@ -91,6 +94,8 @@ static const char *option_name(const char *key)
         { "conv_exact", "--conv" },
         { "memory_gb", "--memory-gb" },
         { "groups", "--groups" },
+        { "splits", "--splits" },
+        { "variant", "--variant" },
         { "preset", "--preset" },
         { "spacing", "--spacing" },
     };

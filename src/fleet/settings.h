@@ -12,10 +12,12 @@ typedef struct {
     int64_t epochs, iterations, batch; /* 0: recipe / plan */
     uint64_t seed;
     bool mirror, exact;
-    double memory_gb;         /* 0: recipe */
-    double spacing[3];        /* mm, file order: target of the planner; 0 0 0: by the recipe */
-    char preset[SF_PATH_MAX]; /* of the planner: name, or absolute path of a file; "" = none */
-    char groups[SF_PATH_MAX]; /* "" = none */
+    double memory_gb;          /* 0: recipe */
+    double spacing[3];         /* mm, file order: target of the planner; 0 0 0: by the recipe */
+    char preset[SF_PATH_MAX];  /* of the planner: name, or absolute path of a file; "" = none */
+    char groups[SF_PATH_MAX];  /* "" = none */
+    char splits[SF_PATH_MAX];  /* absolute; "" = the dataset's own or made */
+    char variant[SF_PATH_MAX]; /* name, or absolute path of a file; "" = none */
 } sf_settings;
 
 /** Defaults of every option. */

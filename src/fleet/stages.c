@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "plan/work.h"
+#include "preprocess/origin.h"
 #include "preprocess/pipeline.h"
 #include <stdlib.h>
 #include <string.h>
@@ -125,12 +126,15 @@ static int by_text(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* The dataset's own file wins; it must fit the dataset before anything is built on it. */
-static sf_status make_splits(const sf_dataset *d, const char *path, int folds, const char *groups)
+/* The user's file wins, then the dataset's own; it must fit the dataset before anything is built on
+ * it. */
+static sf_status make_splits(const sf_dataset *d, const char *path, int folds, const char *groups,
+                             const char *splits)
 {
     char own[SF_PATH_MAX];
-    SF_TRY(sf_path_join(own, d->dir, "splits_final.json", NULL));
-    const bool given = sf_path_is_file(own);
+    SF_TRY(splits[0] ? sf_path_format(own, "%s", splits)
+                     : sf_path_join(own, d->dir, "splits_final.json", NULL));
+    const bool given = splits[0] || sf_path_is_file(own);
     const char **ids = NULL;
     char **group = NULL;
     sf_splits *s = NULL;
@@ -156,13 +160,31 @@ done:
     return st;
 }
 
+/* The folds of a work folder stay what they were when it was started. */
+static sf_status check_given(const char *path, const char *splits)
+{
+    json_t *mine = NULL, *given = NULL;
+    sf_status st;
+    if (!splits[0]) return SF_OK;
+    SF_GOTO(done, st, sf_json_load(&mine, path));
+    SF_GOTO(done, st, sf_json_load(&given, splits));
+    SF_CHECK_GOTO(done, st, json_equal(mine, given), SF_EINVAL,
+                  "%s differs from %s: undo the change, or start another work folder", splits,
+                  path);
+done:
+    json_decref(mine);
+    json_decref(given);
+    return st;
+}
+
 sf_status sf_stage_splits(sf_comm *world, const sf_dataset *d, const char *work, int folds,
-                          const char *groups)
+                          const char *groups, const char *splits)
 {
     char path[SF_PATH_MAX];
     sf_status st = sf_work_file(path, work, "splits_final.json");
-    if (st == SF_OK && sf_comm_rank(world) == 0 && !sf_path_is_file(path))
-        st = make_splits(d, path, folds, groups);
+    if (st == SF_OK && sf_comm_rank(world) == 0)
+        st = sf_path_is_file(path) ? check_given(path, splits)
+                                   : make_splits(d, path, folds, groups, splits);
     return sf_comm_agree(world, st);
 }
 
@@ -186,7 +208,10 @@ static sf_status preprocess_one(sf_comm *world, const sf_dataset *d, const sf_pl
     SF_TRY(sf_comm_agree(world, st));
     int64_t there = sf_path_is_file(path);
     SF_TRY(sf_comm_min_i64(world, &there, 1));
-    if (there) return SF_OK;
+    if (there) {
+        if (sf_comm_rank(world) == 0) st = sf_data_origin_check(path, p, cfg);
+        return sf_comm_agree(world, st);
+    }
     const double begin = sf_now();
     SF_TRY(sf_preprocess_config(world, d, p, cfg, path, threads));
     sf_log(SF_LOG_INFO, "preprocessed", "cfg=%s cases=%d sec=%.1f", cfg->name, d->n_train,

@@ -13,10 +13,11 @@ sf_status sf_stage_fingerprint(sf_comm *world, const sf_dataset *d, const sf_rec
 /** Fingerprint file -> plans file. */
 sf_status sf_stage_plan(sf_comm *world, const sf_dataset *d, const sf_recipe *r,
                         const sf_planner_options *o, const char *fingerprint, const char *plans);
-/** W/splits_final.json: the dataset's own (SF_EDATA when it names unknown cases, SF_EINVAL together
- * with groups), else made. groups: "" or a file (sf_splits_groups). */
+/** W/splits_final.json, unless it is there: the file `splits`, else the dataset's own (SF_EDATA
+ * when it names unknown cases, SF_EINVAL together with groups), else made. groups: "" or a file
+ * (sf_splits_groups); splits: "" or a file. */
 sf_status sf_stage_splits(sf_comm *world, const sf_dataset *d, const char *work, int folds,
-                          const char *groups);
+                          const char *groups, const char *splits);
 /** W/preprocessed/CONFIG.h5 of every named configuration, of the first stage where one is the
  * second of a cascade (which itself reads another one's data), and W/dataset.json. */
 sf_status sf_stage_preprocess(sf_comm *world, const sf_dataset *d, const sf_plans *p,

@@ -2,7 +2,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "fleet/layout.h"
+#include "network/slabs.h"
 #include "plan/work.h"
+#include "train/group.h"
 #include "train/trainer.h"
 #include <string.h>
 
@@ -32,7 +34,7 @@ static sf_status train(const sf_project *p, sf_comm *group, const char *config, 
         (double)p->plans->recipe->train.val_iterations / (double)p->plans->recipe->train.iterations;
     const int64_t val_iterations = (int64_t)((double)iterations * share);
     const sf_train_options o = { .work = p->work,
-                                 .key = { .seed = s->seed, .config = config, .fold = fold },
+                                 .key = sf_project_key(p, config, fold),
                                  .plans = p->plans,
                                  .dataset = p->dataset,
                                  .train = &train,
@@ -49,7 +51,10 @@ static sf_status train(const sf_project *p, sf_comm *group, const char *config, 
                                  .checkpoint_seconds = p->o->checkpoint_seconds,
                                  .stop = p->o->stop,
                                  .stop_user = p->o->stop_user,
-                                 .save_probabilities = p->o->ensembles };
+                                 .save_probabilities = p->o->ensembles,
+                                 .pretrained = p->o->pretrained,
+                                 .part = p->o->part,
+                                 .no_checkpoints = p->o->no_checkpoints };
     sf_status st = sf_train_run(group, &o);
     sf_id_list_free(&train);
     sf_id_list_free(&val);
@@ -67,10 +72,11 @@ sf_status sf_task_train(const sf_project *p, sf_comm *group, const char *config,
     const sf_config *cfg;
     sf_comm *part = NULL;
     SF_TRY(sf_comm_agree(group, sf_plans_config(&cfg, p->plans, config)));
-    if (sf_comm_size(group) <= batch_of(p, cfg)) return train(p, group, config, fold);
-    /* ranks for which there is no sample wait */
+    const int64_t most = sf_group_most(&cfg->arch, cfg->patch, batch_of(p, cfg));
+    if (sf_comm_size(group) <= most) return train(p, group, config, fold);
+    /* ranks for which there is nothing left wait */
     const int rank = sf_comm_rank(group);
-    SF_TRY(sf_comm_split(&part, group, rank < batch_of(p, cfg) ? 0 : -1, rank));
+    SF_TRY(sf_comm_split(&part, group, rank < most ? 0 : -1, rank));
     const sf_status st = part ? train(p, part, config, fold) : SF_OK;
     if (part) sf_comm_destroy(&part);
     return sf_comm_agree(group, st);
@@ -105,7 +111,7 @@ static double relative_cost(const sf_config *c, int64_t batch)
 sf_status sf_task_done(bool *done, const sf_project *p, const char *config, int fold,
                        bool probabilities)
 {
-    const sf_task_key key = { .config = config, .fold = fold };
+    const sf_task_key key = sf_project_key(p, config, fold);
     sf_id_list train, val;
     SF_TRY(sf_splits_fold(&train, &val, p->splits, fold));
     *done = sf_train_is_done(p->work, &key, p->plans, &val, probabilities);
@@ -151,6 +157,7 @@ static sf_status add_costs(task_list *l)
         const sf_config *cfg;
         SF_TRY(sf_plans_config(&cfg, p->plans, l->item[i].config));
         l->cost[i].batch = batch_of(p, cfg);
+        l->cost[i].slabs = sf_slabs_most(&cfg->arch, cfg->patch);
         l->cost[i].work = relative_cost(cfg, l->cost[i].batch);
         l->task[i].cost += l->cost[i].work;
     }
@@ -186,6 +193,19 @@ static sf_status make_list(task_list *l)
     return add_costs(l);
 }
 
+static bool by_cost(const char *layout) { return !layout || strcmp(layout, "auto") == 0; }
+
+sf_status sf_tasks_check_layout(const char *layout, sf_comm *world)
+{
+    const int ranks = sf_comm_size(world);
+    int *sizes = NULL, n;
+    if (by_cost(layout)) return SF_OK;
+    sf_status st = sf_mem_alloc(&sizes, (size_t)ranks, sizeof *sizes, SF_MEM_MISC);
+    if (st == SF_OK) st = sf_layout_parse(sizes, &n, layout, ranks);
+    sf_mem_free(sizes);
+    return sf_comm_agree(world, st);
+}
+
 /* Split the ranks as --layout says. */
 static sf_status make_groups(sf_groups **out, const task_list *l, sf_comm *world)
 {
@@ -194,10 +214,10 @@ static sf_status make_groups(sf_groups **out, const task_list *l, sf_comm *world
     int *sizes = NULL, n = 0;
     char text[64];
     sf_status st = sf_mem_alloc(&sizes, (size_t)ranks, sizeof *sizes, SF_MEM_MISC);
-    if (st == SF_OK)
-        st = layout && strcmp(layout, "auto") != 0
-                 ? sf_layout_parse(sizes, &n, layout, ranks)
-                 : sf_layout_auto(sizes, &n, l->task, l->cost, l->n, ranks);
+    if (st == SF_OK && by_cost(layout))
+        st = sf_layout_auto(sizes, &n, l->task, l->cost, l->n, ranks);
+    else if (st == SF_OK)
+        st = sf_layout_parse(sizes, &n, layout, ranks);
     SF_GOTO(done, st, sf_comm_agree(world, st));
     sf_layout_text(text, sizes, n);
     sf_log(SF_LOG_INFO, "fleet", "layout=%s", text);

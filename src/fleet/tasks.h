@@ -11,6 +11,8 @@ sf_status sf_task_train(const sf_project *p, sf_comm *group, const char *config,
  * ensembles? */
 sf_status sf_task_done(bool *done, const sf_project *p, const char *config, int fold,
                        bool probabilities);
+/** Is this layout (NULL: auto) one for the ranks of `world`? SF_EINVAL, on all of them. */
+sf_status sf_tasks_check_layout(const char *layout, sf_comm *world);
 /** Collective over `world`: everything that is not done, with what it depends on. */
 sf_status sf_tasks_run(const sf_project *p, sf_comm *world);
 

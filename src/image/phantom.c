@@ -13,7 +13,7 @@ typedef struct {
     int label;
 } shape_t;
 
-enum { MAX_SHAPES = 8 };
+enum { MAX_SHAPES = 8, IGNORE = 3 };
 
 typedef struct {
     int64_t shape[3];
@@ -109,6 +109,15 @@ static void paint(const scene_t *s, sf_rng *rng, float *image, int32_t *labels, 
     }
 }
 
+/* What nobody annotated. */
+static void leave_out(int32_t *labels, const int64_t n[3])
+{
+    for (int64_t row = 0; row < n[0] * n[1]; row++) {
+        if (4 * (row % n[1]) < 3 * n[1]) continue;
+        for (int64_t x = 0; x < n[2]; x++) labels[row * n[2] + x] = IGNORE;
+    }
+}
+
 static sf_status make_case(const char *dir, const char *suffix, int index,
                            const sf_phantom_options *opt)
 {
@@ -130,12 +139,13 @@ static sf_status make_case(const char *dir, const char *suffix, int index,
     SF_GOTO(done, st, sf_mem_alloc(&image, voxels, sizeof *image, SF_MEM_IMAGE));
     SF_GOTO(done, st, sf_mem_alloc(&labels, voxels, sizeof *labels, SF_MEM_IMAGE));
     paint(&scene, &rng, image, labels, opt->flat);
+    if (opt->ignore && index % 2 == 1) leave_out(labels, scene.shape);
     SF_GOTO(done, st,
             sf_path_format(path, "%s/images%s/phantom_%03d_0000%s", dir, suffix, index, ending));
     SF_GOTO(done, st, sf_image_write(path, &geo, image));
     SF_GOTO(done, st,
             sf_path_format(path, "%s/labels%s/phantom_%03d%s", dir, suffix, index, ending));
-    SF_GOTO(done, st, sf_label_write(path, &geo, labels, 2));
+    SF_GOTO(done, st, sf_label_write(path, &geo, labels, IGNORE));
 done:
     sf_mem_free(image);
     sf_mem_free(labels);
@@ -144,12 +154,16 @@ done:
 
 static sf_status write_description(const char *dir, const sf_phantom_options *opt)
 {
-    json_t *doc = json_pack("{s:{s:s},s:{s:i,s:i,s:i},s:I,s:s,s:s,s:s}", "channel_names", "0",
-                            "phantom", "labels", "background", 0, "blob", 1, "tube", 2,
-                            "numTraining", (json_int_t)opt->cases, "file_ending",
+    json_t *labels =
+        opt->regions ? json_pack("{s:i,s:[i,i],s:i}", "background", 0, "object", 1, 2, "tube", 2)
+                     : json_pack("{s:i,s:i,s:i}", "background", 0, "blob", 1, "tube", 2);
+    if (opt->ignore && labels) json_object_set_new(labels, "ignore", json_integer(IGNORE));
+    json_t *doc = json_pack("{s:{s:s},s:o,s:I,s:s,s:s,s:s}", "channel_names", "0", "phantom",
+                            "labels", labels, "numTraining", (json_int_t)opt->cases, "file_ending",
                             opt->flat ? ".png" : ".nii.gz", "name", "Phantom", "description",
                             "Ellipsoids and bent tubes in noise, made by segfleet phantom");
     SF_CHECK(doc, SF_ENOMEM, "out of memory");
+    if (opt->regions) json_object_set_new(doc, "regions_class_order", json_pack("[i,i]", 1, 2));
     char path[SF_PATH_MAX];
     sf_status st = sf_path_join(path, dir, "dataset.json", NULL);
     if (st == SF_OK) st = sf_json_save(doc, path, 4, false);

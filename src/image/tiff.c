@@ -119,13 +119,19 @@ done:
     return st;
 }
 
+/* Other keys of that file stay: beside saved probabilities it tells how the case was cropped. */
 static sf_status write_sidecar(const double spacing[3], const char *file)
 {
     char path[SF_PATH_MAX];
+    json_t *json = NULL;
     SF_CHECK(sidecar_name(path, file, false), SF_EINVAL, "%s: the name is too long", file);
-    json_t *json = json_object();
+    if (sf_path_is_file(path) && sf_json_load(&json, path) != SF_OK) sf_error_clear();
+    if (!json_is_object(json)) {
+        json_decref(json);
+        json = json_object();
+    }
     json_object_set_new(json, "spacing", sf_json_nums(spacing, 3));
-    const sf_status st = sf_json_save(json, path, 4, true);
+    const sf_status st = sf_json_save(json, path, 4, false);
     json_decref(json);
     SF_TRY(st);
     return SF_OK;

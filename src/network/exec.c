@@ -12,6 +12,33 @@ static sf_view view_of(const sf_network *net, const sf_value *v, int block)
     return sf_view_dense(sf_graph_ptr(net, block), net->dtype, shape);
 }
 
+/** What this network makes of a value: its slab, or all. */
+static sf_view part_of(const sf_network *net, const sf_value *v, int block)
+{
+    const sf_view whole = view_of(net, v, block);
+    int64_t lo, hi;
+    if (!v->split) return whole;
+    sf_graph_own_slices(net, v->shape, &lo, &hi);
+    return sf_view_slab(&whole, lo, hi);
+}
+
+/** The ranks of the sample share a split value (or its gradient), of which each has its slab. */
+static sf_status share_value(sf_network *net, const sf_value *v, int block, int64_t halo)
+{
+    if (!v->split || halo < 0) return SF_OK;
+    const sf_view x = view_of(net, v, block);
+    const int64_t step = x.extent[0] > 1 ? x.stride_d : x.stride_h;
+    return sf_graph_share(net, v->shape, x.data, x.stride_n / x.stride_c,
+                          step * (int64_t)sf_dtype_size(net->dtype), halo);
+}
+
+/** The same for sums per slice, [cpad][slices][2], of which all are wanted. */
+static sf_status share_sums(sf_network *net, const sf_value *v, int block)
+{
+    return sf_graph_share(net, v->shape, sf_graph_ptr(net, block), sf_cpad(v->shape.c),
+                          2 * (int64_t)sizeof(double), 0);
+}
+
 /** Parts of the affine block of a value, each [n][sf_cpad(c)]. */
 enum { MEAN, RSTD, SCALE, SHIFT };
 static void *affine(const sf_network *net, const sf_value *v, int part)
@@ -90,12 +117,15 @@ static sf_status forward_conv(sf_network *net, sf_node *nd)
                               .n_in = nd->n_in,
                               .weight = param(net, nd->weight),
                               .bias = param(net, nd->bias),
-                              .out = view_of(net, v, v->raw),
+                              .out = part_of(net, v, v->raw),
                               .stats = sf_graph_ptr(net, nd->stats),
                               .threads = net->threads };
     SF_TRY(nd->conv_impl->forward(&conv, &run, sf_graph_ptr(net, nd->scratch_fwd)));
-    if (v->load == SF_LOAD_NORM) finish_norm(net, nd);
-    return SF_OK;
+    if (v->load == SF_LOAD_NORM) {
+        SF_TRY(share_sums(net, v, nd->stats));
+        finish_norm(net, nd);
+    }
+    return share_value(net, v, v->raw, v->share);
 }
 
 static sf_status forward_convt(sf_network *net, sf_node *nd)
@@ -105,16 +135,17 @@ static sf_status forward_convt(sf_network *net, sf_node *nd)
     const sf_convt_fwd run = { .in = input_of(net, nd->in[0], false),
                                .weight = param(net, nd->weight),
                                .bias = param(net, nd->bias),
-                               .out = view_of(net, v, v->raw),
+                               .out = part_of(net, v, v->raw),
                                .threads = net->threads };
-    return nd->convt_impl->forward(&convt, &run, sf_graph_ptr(net, nd->scratch_fwd));
+    SF_TRY(nd->convt_impl->forward(&convt, &run, sf_graph_ptr(net, nd->scratch_fwd)));
+    return share_value(net, v, v->raw, v->share);
 }
 
 static sf_status forward_head(sf_network *net, sf_node *nd)
 {
     SF_TRY(forward_conv(net, nd));
     const sf_value *v = &net->value[nd->out];
-    const sf_view y = view_of(net, v, v->raw);
+    const sf_view y = part_of(net, v, v->raw);
     sf_unblock(&y, sf_graph_ptr(net, net->level[nd->level].logits), net->threads);
     return SF_OK;
 }
@@ -237,12 +268,15 @@ static void announce_tree(const tree *t)
     announce(t->net, t->nd->bias, bias, t->s.n);
 }
 
-static sf_status weight_gradient(sf_network *net, const sf_node *nd, leaf_fn *leaf, int64_t slices)
+static sf_status weight_gradient(sf_network *net, const sf_node *nd, leaf_fn *leaf, sf_shape shape)
 {
     tree t = { .net = net, .nd = nd, .shape = { sf_graph_whole_batch(net), nd->leaves } };
-    t.s.bound[0] = net->first * nd->leaves;
+    const int64_t slices = sf_slices(shape);
+    const int64_t l0 = sf_slabs_leaf(&net->slabs, shape, nd->leaves, net->slab);
+    const int64_t l1 = sf_slabs_leaf(&net->slabs, shape, nd->leaves, net->slab + 1);
+    t.s.bound[0] = net->first * nd->leaves + l0;
     for (int64_t n = 0; n < net->used; n++)
-        for (int64_t l = 0; l < nd->leaves; l++) {
+        for (int64_t l = l0; l < l1; l++) {
             const int64_t s0 = sf_graph_leaf_start(slices, nd->leaves, l);
             const int64_t s1 = sf_graph_leaf_start(slices, nd->leaves, l + 1);
             SF_TRY(leaf(net, nd, n, s0, s1, tree_weight(&t, t.s.n), tree_bias(&t, t.s.n)));
@@ -263,7 +297,8 @@ static void norm_parts(sf_network *net, const sf_node *nd, const double *total)
     const int index[2] = { nd->beta, nd->gamma };
     const sf_tree shape = { net->whole, 1 };
     sf_tree_stack s;
-    (void)sf_tree_cover(&shape, net->first, net->first + net->used, &s);
+    /* of several ranks with one sample the first speaks */
+    (void)sf_tree_cover(&shape, net->first, net->first + (net->slab == 0 ? net->used : 0), &s);
     for (int which = 0; which < 2; which++) {
         const void *part[SF_TREE_MAX];
         for (int k = 0; k < s.n; k++) {
@@ -300,11 +335,11 @@ static void norm_gradients(sf_network *net, const sf_node *nd, const double *tot
 }
 
 /** Gradient of act(norm(x)) -> gradient of x, in place. */
-static void backward_norm(sf_network *net, const sf_node *nd)
+static sf_status backward_norm(sf_network *net, const sf_node *nd)
 {
     const sf_value *v = &net->value[nd->out];
-    const sf_norm_bwd b = { .x = view_of(net, v, v->raw),
-                            .g = view_of(net, v, v->grad),
+    const sf_norm_bwd b = { .x = part_of(net, v, v->raw),
+                            .g = part_of(net, v, v->grad),
                             .mean = affine(net, v, MEAN),
                             .rstd = affine(net, v, RSTD),
                             .gamma = param(net, nd->gamma),
@@ -315,10 +350,12 @@ static void backward_norm(sf_network *net, const sf_node *nd)
                             .threads = net->threads };
     double *total = sf_graph_ptr(net, nd->total);
     sf_norm_backward_reduce(&b);
+    SF_TRY(share_sums(net, v, nd->sums));
     sf_norm_backward_total(net->used, v->shape.c, sf_slices(v->shape), b.sums, total);
     sf_norm_backward_apply(&b, total);
     norm_gradients(net, nd, total);
     part_done(net, nd, SF_PART_NORM_GRAD);
+    return SF_OK;
 }
 
 /** View of an input's gradient; *accumulate tells whether somebody wrote it before. */
@@ -327,15 +364,23 @@ static sf_view input_gradient(sf_network *net, int value, bool *accumulate)
     sf_value *v = &net->value[value];
     *accumulate = v->grad_ready;
     v->grad_ready = true;
-    return view_of(net, v, v->grad);
+    return part_of(net, v, v->grad);
+}
+
+/** Slices of the neighbours' gradient that the gradient of a convolution's input needs; -1: none.
+ */
+static int64_t grad_halo(const sf_node *nd)
+{
+    return nd->conv.kernel[nd->conv.out.d > 1 ? 0 : 1] > 1 ? 1 : -1;
 }
 
 static sf_status backward_conv(sf_network *net, sf_node *nd)
 {
     const sf_value *v = &net->value[nd->out];
-    if (v->load == SF_LOAD_NORM) backward_norm(net, nd);
-    SF_TRY(weight_gradient(net, nd, leaf_conv, sf_slices(nd->conv.out)));
+    if (v->load == SF_LOAD_NORM) SF_TRY(backward_norm(net, nd));
+    SF_TRY(weight_gradient(net, nd, leaf_conv, nd->conv.out));
     if (!net->value[nd->in[0]].wants_grad) return SF_OK; /* the network's input */
+    SF_TRY(share_value(net, v, v->grad, grad_halo(nd)));
     sf_view din[2];
     bool accumulate[2];
     for (int i = 0; i < nd->n_in; i++) din[i] = input_gradient(net, nd->in[i], &accumulate[i]);
@@ -352,7 +397,9 @@ static sf_status backward_conv(sf_network *net, sf_node *nd)
 static sf_status backward_convt(sf_network *net, sf_node *nd)
 {
     const sf_value *v = &net->value[nd->out];
-    SF_TRY(weight_gradient(net, nd, leaf_convt, sf_slices(nd->convt.in)));
+    /* up from a thin resolution: what that one makes is made by all */
+    if (!net->value[nd->in[0]].split) SF_TRY(share_value(net, v, v->grad, 0));
+    SF_TRY(weight_gradient(net, nd, leaf_convt, nd->convt.in));
     bool accumulate;
     const sf_view din = input_gradient(net, nd->in[0], &accumulate);
     const sf_convt convt = convt_now(net, nd);
@@ -367,7 +414,7 @@ static sf_status backward_convt(sf_network *net, sf_node *nd)
 static sf_status backward_head(sf_network *net, sf_node *nd)
 {
     const sf_value *v = &net->value[nd->out];
-    const sf_view g = view_of(net, v, v->grad);
+    const sf_view g = part_of(net, v, v->grad);
     sf_block(sf_graph_ptr(net, net->level[nd->level].dlogits), &g, net->threads);
     return backward_conv(net, nd);
 }
@@ -458,10 +505,11 @@ sf_status sf_exec_backward(sf_network *net)
 /** Announcements of one node, in the order of backward_norm and weight_gradient. */
 static int node_order(const sf_node *nd, sf_grad_info *out)
 {
-    const sf_grad_info all[4] = { { nd->beta, 1, true },
-                                  { nd->gamma, 1, true },
-                                  { nd->weight, nd->leaves, false },
-                                  { nd->bias, nd->leaves, false } };
+    const sf_shape shape = nd->kind == SF_NODE_CONVT ? nd->convt.in : nd->conv.out, none = { 0 };
+    const sf_grad_info all[4] = { { nd->beta, 1, true, none },
+                                  { nd->gamma, 1, true, none },
+                                  { nd->weight, nd->leaves, false, shape },
+                                  { nd->bias, nd->leaves, false, shape } };
     int n = 0;
     for (int i = 0; i < 4; i++)
         if (all[i].param >= 0) out[n++] = all[i];

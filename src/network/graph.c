@@ -72,6 +72,51 @@ int sf_graph_tree_depth(const sf_network *net, int64_t leaves)
     return sf_tree_cover(&t, net->first * leaves, (net->first + net->batch) * leaves, &s);
 }
 
+/* --- slabs ------------------------------------------------------------------------------------ */
+
+/** What node `nd` needs of its input beyond the own slices: none, one slice on each side, or all.
+ */
+static int64_t needed(const sf_network *net, const sf_node *nd, const sf_value *in)
+{
+    if (!net->value[nd->out].split) return 0;
+    const int axis = in->shape.d > 1 ? 0 : 1;
+    const bool conv = nd->kind == SF_NODE_CONV || nd->kind == SF_NODE_HEAD;
+    return conv && nd->conv.kernel[axis] > 1 ? 1 : -1;
+}
+
+void sf_graph_plan_slabs(sf_network *net)
+{
+    for (int i = 0; i < net->n_values; i++) {
+        net->value[i].split = sf_slabs_split(&net->slabs, net->value[i].shape);
+        net->value[i].share = -1;
+    }
+    for (int i = 0; i < net->n_nodes; i++)
+        for (int k = 0; k < net->node[i].n_in; k++) {
+            sf_value *v = &net->value[net->node[i].in[k]];
+            const int64_t n = needed(net, &net->node[i], v);
+            if (n >= 0 && v->share != 0) v->share = n;
+        }
+}
+
+void sf_graph_own_slices(const sf_network *net, sf_shape shape, int64_t *lo, int64_t *hi)
+{
+    *lo = 0;
+    *hi = sf_slices(shape);
+    if (!sf_slabs_split(&net->slabs, shape)) return;
+    *lo = sf_slabs_slice(&net->slabs, shape, net->slab);
+    *hi = sf_slabs_slice(&net->slabs, shape, net->slab + 1);
+}
+
+sf_status sf_graph_share(sf_network *net, sf_shape shape, void *data, int64_t outer, int64_t bytes,
+                         int64_t halo)
+{
+    int64_t border[SF_MAX_SLABS + 1];
+    if (!sf_slabs_split(&net->slabs, shape)) return SF_OK;
+    SF_CHECK(net->on_share, SF_EINVAL, "network: a slab without the ranks of the other slabs");
+    for (int h = 0; h <= net->slabs.n; h++) border[h] = sf_slabs_slice(&net->slabs, shape, h);
+    return net->on_share(net->on_share_user, data, outer, bytes, border, halo);
+}
+
 /* --- blocks and their steps --------------------------------------------------------------- */
 
 static sf_status add_block(sf_network *net, int64_t bytes, int birth, int death, int *index)

@@ -15,6 +15,7 @@
 #include "kernels/conv.h"
 #include "kernels/convt.h"
 #include "network/network.h"
+#include "network/slabs.h"
 
 enum {
     SF_MAX_LEVELS = SF_MAX_STAGES,
@@ -52,7 +53,9 @@ typedef struct {
     int producer;            /* node */
     int first_use, last_use; /* consuming nodes; -1: none */
     bool wants_grad;
-    bool grad_ready;        /* this backward pass has written its gradient */
+    bool grad_ready; /* this backward pass has written its gradient */
+    bool split;      /* this network fills its slab alone ... */
+    int64_t share;   /* ... and then gets so many slices of the neighbours; 0: all; -1: none */
     int raw, raw_bwd, grad; /* blocks, -1: none. raw_bwd: where backward finds the value */
     int affine;             /* block of mean, rstd, scale, shift, each [n][sf_cpad(c)] */
 } sf_value;
@@ -83,6 +86,8 @@ struct sf_network {
     sf_arch arch;
     int64_t in_channels, heads, batch, used, patch[3];
     int64_t first, whole; /* of a group's batch: our first sample, its size; whole 0: alone */
+    sf_slabs slabs;
+    int slab;
     sf_dtype dtype;
     bool training, deep_supervision, exact;
     int threads;
@@ -111,6 +116,8 @@ struct sf_network {
     bool ready;        /* a forward pass has been done and not been consumed by backward */
     sf_grad_ready_fn *on_grad;
     void *on_grad_user;
+    sf_share_fn *on_share;
+    void *on_share_user;
     sf_part_done_fn *on_part;
     void *on_part_user;
 };
@@ -137,6 +144,15 @@ static inline int64_t sf_graph_whole_batch(const sf_network *net)
 }
 /** Largest number of partial sums that the tree over samples x leaves holds at once. */
 int sf_graph_tree_depth(const sf_network *net, int64_t leaves);
+
+/** Which values are split, and what their consumers need of the neighbours; after the nodes exist.
+ */
+void sf_graph_plan_slabs(sf_network *net);
+/** This network's slices [*lo, *hi) of a resolution. */
+void sf_graph_own_slices(const sf_network *net, sf_shape shape, int64_t *lo, int64_t *hi);
+/** Let the ranks of the sample share an array of `outer` runs of the slices of `shape`. */
+sf_status sf_graph_share(sf_network *net, sf_shape shape, void *data, int64_t outer, int64_t bytes,
+                         int64_t halo);
 
 /** Memory of a block; NULL for -1. */
 static inline void *sf_graph_ptr(const sf_network *net, int block)

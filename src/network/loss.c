@@ -84,7 +84,7 @@ int64_t sf_loss_work_bytes(const sf_network *net)
 /* --- one level -------------------------------------------------------------------------------- */
 
 typedef struct {
-    const sf_network *net;
+    sf_network *net;
     const sf_loss_options *opt;
     work w;
     sf_loss_desc desc;
@@ -95,7 +95,7 @@ typedef struct {
     double ce_scale; /* 1 / what the cross-entropy sum is divided by */
 } level_loss;
 
-static void begin_level(level_loss *l, const sf_network *net, int level, const int16_t *labels,
+static void begin_level(level_loss *l, sf_network *net, int level, const int16_t *labels,
                         const sf_loss_options *opt)
 {
     const sf_labels *lab = opt->labels;
@@ -111,6 +111,7 @@ static void begin_level(level_loss *l, const sf_network *net, int level, const i
                               .n_labels = lab->n_labels,
                               .ignore = lab->ignore >= 0 ? lab->ignore : SF_NO_IGNORE,
                               .threads = net->threads };
+    sf_graph_own_slices(net, shape, &l->desc.slice0, &l->desc.slice1);
     l->labels = labels;
     if (level > 0) {
         sf_target_downscale(labels, full, l->w.labels, shape);
@@ -133,6 +134,7 @@ static sf_status sum_samples(level_loss *l)
     const int64_t terms = sf_loss_terms(s.c), slices = sf_slices(s);
     double *row = l->w.sample + l->net->first * terms;
     sf_loss_forward(&l->desc, l->logits, l->labels, l->w.sums);
+    SF_TRY(sf_graph_share(l->net, s, l->w.sums, s.n, terms * (int64_t)sizeof(double), 0));
     for (int64_t n = 0; n < s.n; n++)
         for (int64_t t = 0; t < terms; t++)
             *row++ = sf_tree_sum(l->w.sums + n * slices * terms + t, slices, terms);
@@ -340,8 +342,11 @@ sf_status sf_loss_online_counts(const sf_network *net, const int16_t *labels, co
     SF_CHECK(lab->n_heads == s.c, SF_EINVAL,
              "online counts: %d heads in the labels, %" PRId64 " in the network", lab->n_heads,
              s.c);
+    int64_t lo, hi;
+    sf_graph_own_slices(net, s, &lo, &hi); /* the ranks' counts are added */
+    const int64_t per = voxels / sf_slices(s);
     for (int64_t n = 0; n < net->used; n++)
-        for (int64_t v = 0; v < voxels; v++) {
+        for (int64_t v = lo * per; v < hi * per; v++) {
             const int label = labels[n * voxels + v];
             if (lab->ignore >= 0 && label == lab->ignore) continue;
             const int64_t at = n * s.c * voxels + v;

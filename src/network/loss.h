@@ -42,7 +42,8 @@ sf_status sf_loss_check(const sf_network *net, const int16_t *labels, const sf_l
 sf_status sf_loss_evaluate(sf_network *net, const int16_t *labels, const sf_loss_options *opt,
                            bool grad, sf_loss_report *report);
 
-/** Hard counts of the last forward's full-resolution output over the batch ("pseudo Dice"):
+/** Hard counts of the last forward's full-resolution output over the samples (of a slab: its
+ * slices) held here ("pseudo Dice"):
  *  tp, fp, fn per foreground class or region (labels->n_eval entries), ignored voxels left out;
  * added to the arrays. */
 sf_status sf_loss_online_counts(const sf_network *net, const int16_t *labels, const sf_labels *lab,

@@ -87,6 +87,9 @@ static sf_status check_options(const sf_network_options *o)
     SF_CHECK(o->first >= 0 && (o->whole == 0 ? o->first == 0 : o->first + o->batch <= o->whole),
              SF_EINVAL, "network: samples %" PRId64 " to %" PRId64 " of a batch of %" PRId64,
              o->first, o->first + o->batch - 1, o->whole);
+    SF_CHECK(o->slabs <= 1 || (o->slab >= 0 && o->slab < o->slabs && o->batch == 1 && o->whole > 0),
+             SF_EINVAL, "network: slab %d of %d of %" PRId64 " samples", o->slab, o->slabs,
+             o->batch);
     return SF_OK;
 }
 
@@ -104,6 +107,7 @@ static void take_options(sf_network *net, const sf_network_options *o)
     net->threads = o->threads;
     net->first = o->first;
     net->whole = o->whole;
+    net->slab = o->slab;
 }
 
 sf_status sf_network_create(sf_network **out, const sf_network_options *opt)
@@ -115,7 +119,10 @@ sf_status sf_network_create(sf_network **out, const sf_network_options *opt)
     take_options(net, opt);
     sf_status st;
     SF_GOTO(fail, st, sf_unet_check(net));
+    SF_GOTO(fail, st,
+            sf_slabs_plan(&net->slabs, &net->arch, net->patch, opt->slabs > 0 ? opt->slabs : 1));
     SF_GOTO(fail, st, sf_unet_build(net));
+    sf_graph_plan_slabs(net);
     SF_GOTO(fail, st, sf_layers_finish_params(net));
     SF_GOTO(fail, st, sf_graph_plan(net));
     SF_GOTO(fail, st, find_field(net));
@@ -216,6 +223,12 @@ void sf_network_on_grad(sf_network *net, sf_grad_ready_fn *fn, void *user)
 {
     net->on_grad = fn;
     net->on_grad_user = user;
+}
+
+void sf_network_on_share(sf_network *net, sf_share_fn *fn, void *user)
+{
+    net->on_share = fn;
+    net->on_share_user = user;
 }
 
 int sf_network_grad_order(sf_network *net, sf_grad_info *out)

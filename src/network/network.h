@@ -26,6 +26,9 @@ typedef struct {
     /* Of a group that shares a batch of `whole` samples this network holds [first, first + batch):
        its gradients come as partial sums (sf_network_on_grad). whole 0: alone. */
     int64_t first, whole;
+    /* With slabs > 1 the group has several ranks per sample: batch is 1, and this network makes
+       slab `slab` of the sample (network/slabs.h); see sf_network_on_share. 0: whole samples. */
+    int slab, slabs;
 } sf_network_options;
 
 /** Build graph, arena and (zeroed) parameters. SF_EINVAL names what the architecture cannot do
@@ -70,12 +73,21 @@ sf_status sf_network_backward(sf_network *net);
 typedef void sf_grad_ready_fn(void *user, int param, const void *const *part, int parts);
 void sf_network_on_grad(sf_network *net, sf_grad_ready_fn *fn, void *user);
 
+/** Slices of an array that the ranks of one sample share: `outer` runs of border[slabs] slices of
+ *  `bytes` bytes, of which this network has filled [border[slab], border[slab + 1]). halo >= 1: so
+ *  many slices on both sides are wanted, 0: all. Collective over the ranks of the sample; called
+ *  from forward, loss and backward of a network with slabs > 1, in one order on all of them. */
+typedef sf_status sf_share_fn(void *user, void *data, int64_t outer, int64_t bytes,
+                              const int64_t *border, int64_t halo);
+void sf_network_on_share(sf_network *net, sf_share_fn *fn, void *user);
+
 /** What a group must know beforehand: the parameters that backward will announce with the levels
  *  that are now skipped, in order; out holds up to sf_params.count entries. @return how many */
 typedef struct {
     int param;
     int64_t leaves; /* per sample: the parts are nodes of the tree {whole, leaves} */
     bool wide;      /* parts in double */
+    sf_shape shape; /* of the volume whose slices make the leaves (sf_slabs_leaf) */
 } sf_grad_info;
 int sf_network_grad_order(sf_network *net, sf_grad_info *out);
 

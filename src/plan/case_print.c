@@ -45,16 +45,16 @@ static sf_status crop_box(sf_box *box, const sf_image *img)
     return st;
 }
 
-/** Values of one channel where the label inside the box is > 0, in C order. */
-static int64_t gather(float *out, const float *x, const int32_t *label, const int64_t s[3],
-                      const sf_box *b)
+/** Values of one channel where the label inside the box is > 0 and not `skip`, in C order. */
+static int64_t gather(float *out, const float *x, const int32_t *label, int32_t skip,
+                      const int64_t s[3], const sf_box *b)
 {
     int64_t n = 0;
     for (int64_t z = b->lo[0]; z < b->hi[0]; z++)
         for (int64_t y = b->lo[1]; y < b->hi[1]; y++) {
             const int64_t row = (z * s[1] + y) * s[2];
             for (int64_t i = row + b->lo[2]; i < row + b->hi[2]; i++) {
-                if (label[i] <= 0) continue;
+                if (label[i] <= 0 || label[i] == skip) continue;
                 if (out) out[n] = x[i];
                 n++;
             }
@@ -62,7 +62,9 @@ static int64_t gather(float *out, const float *x, const int32_t *label, const in
     return n;
 }
 
-static sf_status fill(sf_case_print *p, const sf_image *img, const sf_label_image *lab)
+/** @param skip  a label that is no foreground, or 0 */
+static sf_status fill(sf_case_print *p, const sf_image *img, const sf_label_image *lab,
+                      int32_t skip)
 {
     const int64_t *s = img->geo.shape, voxels = s[0] * s[1] * s[2];
     sf_box box;
@@ -74,10 +76,10 @@ static sf_status fill(sf_case_print *p, const sf_image *img, const sf_label_imag
         p->shape_after[i] = box.hi[i] - box.lo[i];
         p->spacing[i] = img->geo.spacing[i];
     }
-    const int64_t n = gather(NULL, NULL, lab->data, s, &box);
+    const int64_t n = gather(NULL, NULL, lab->data, skip, s, &box);
     SF_TRY(sf_mem_alloc(&values, (size_t)n, sizeof *values, SF_MEM_SCRATCH));
     for (int c = 0; c < p->n_channels && st == SF_OK; c++) {
-        gather(values, img->data + c * voxels, lab->data, s, &box);
+        gather(values, img->data + c * voxels, lab->data, skip, s, &box);
         st = sf_histogram_make(&p->channel[c], values, n);
     }
     sf_mem_free(values);
@@ -105,7 +107,9 @@ sf_status sf_case_print_make(sf_case_print **out, const sf_dataset *d, const sf_
     sf_label_image *lab = NULL;
     sf_case_print *p = NULL;
     sf_status st = SF_OK;
-    (void)r; /* both rules are answered by the same histograms */
+    /* v2 counts the ignore label as foreground; the recipe may say otherwise */
+    const int32_t skip =
+        r->plan.ignore_in_statistics || d->labels.ignore < 0 ? 0 : d->labels.ignore;
     SF_CHECK(case_index >= 0 && case_index < d->n_train, SF_EINTERNAL, "case %d of %d", case_index,
              d->n_train);
     const sf_case *c = &d->train[case_index];
@@ -113,7 +117,7 @@ sf_status sf_case_print_make(sf_case_print **out, const sf_dataset *d, const sf_
     SF_GOTO(done, st, sf_label_image_read(&lab, c->label));
     SF_GOTO(done, st, check_case(c, d, img, lab));
     SF_GOTO(done, st, create(&p, d->n_channels));
-    SF_GOTO(done, st, fill(p, img, lab));
+    SF_GOTO(done, st, fill(p, img, lab, skip));
     *out = p;
     p = NULL;
 done:

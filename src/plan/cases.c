@@ -195,39 +195,25 @@ static sf_status nothing_found(const char *dir, const char *ending)
     return SF_FAIL(SF_EDATA, "%s: no file named CASE_dddd%s", dir, ending);
 }
 
-static sf_status find(sf_case **out, int *count, const char *dir, const char *ending,
-                      int n_channels, sf_image_reader reader)
+sf_status sf_dataset_find_cases(sf_case **out, int *count, const sf_dataset *d, const char *dir)
 {
     sf_case *cases = NULL;
     int n = 0;
     sf_status st = SF_OK;
     SF_CHECK(sf_path_is_dir(dir), SF_EDATA, "%s: no such folder of images", dir);
-    SF_GOTO(fail, st, collect(&cases, &n, dir, ending));
-    if (n == 0) SF_GOTO(fail, st, nothing_found(dir, ending));
+    SF_GOTO(fail, st, collect(&cases, &n, dir, d->file_ending));
+    if (n == 0) SF_GOTO(fail, st, nothing_found(dir, d->file_ending));
     qsort(cases, (size_t)n, sizeof *cases, by_id);
     SF_GOTO(fail, st, merge_equal(cases, &n));
-    for (int i = 0; i < n; i++) cases[i].reader = reader;
-    for (int i = 0; i < n; i++) SF_GOTO(fail, st, check_numbers(&cases[i], ending));
-    SF_GOTO(fail, st, sf_cases_check_channels(cases, n, n_channels));
+    for (int i = 0; i < n; i++) cases[i].reader = d->reader;
+    for (int i = 0; i < n; i++) SF_GOTO(fail, st, check_numbers(&cases[i], d->file_ending));
+    SF_GOTO(fail, st, sf_cases_check_channels(cases, n, d->n_channels));
     *out = cases;
     *count = n;
     return SF_OK;
 fail:
     sf_cases_free(&cases, n);
     return st;
-}
-
-sf_status sf_cases_find(sf_case **out, int *count, const char *dir, const char *file_ending,
-                        int n_channels)
-{
-    SF_TRY(find(out, count, dir, file_ending, n_channels, SF_READER_AUTO));
-    return SF_OK;
-}
-
-sf_status sf_dataset_find_cases(sf_case **out, int *count, const sf_dataset *d, const char *dir)
-{
-    SF_TRY(find(out, count, dir, d->file_ending, d->n_channels, d->reader));
-    return SF_OK;
 }
 
 sf_status sf_case_read(sf_image **out, const sf_case *c)

@@ -1,5 +1,5 @@
-/** Finding the files of cases (nnunet-planning.md 1.1). Private to src/plan; sf_cases_find is
- * public. */
+/** Finding the files of cases (nnunet-planning.md 1.1). Private to src/plan; sf_dataset_find_cases
+ * is public. */
 #ifndef SF_PLAN_CASES_H
 #define SF_PLAN_CASES_H
 #include "plan/dataset.h"

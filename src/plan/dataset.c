@@ -23,7 +23,7 @@ static sf_status read_ending(sf_dataset *d, const char *where)
 
 /** nnU-Net's reader classes that read what we read (planning.md 1.6); others are refused by name,
  *  since they would turn or order the voxels in a way of their own. */
-static sf_status read_reader(sf_dataset *d, const char *where)
+static sf_status set_reader(sf_dataset *d, const char *name, const char *key, const char *where)
 {
     static const struct {
         const char *name;
@@ -35,22 +35,47 @@ static sf_status read_reader(sf_dataset *d, const char *where)
         { "Tiff3DIO", SF_READER_VOLUME, ".tif .tiff " },
         { "NibabelIO", SF_READER_AUTO, ".nii.gz .nii .hdr .img " },
     };
-    const json_t *v = json_object_get(d->json, "overwrite_image_reader_writer");
-    const char *name = json_is_string(v) ? json_string_value(v) : "None";
     char ending[40];
     size_t k = 0;
-    if (strcmp(name, "None") == 0) return SF_OK;
     while (k < sizeof known / sizeof *known && strcmp(known[k].name, name) != 0) k++;
     SF_CHECK(k < sizeof known / sizeof *known, SF_EUNSUPPORTED,
-             "%s: \"overwrite_image_reader_writer\" is \"%.80s\", which we have no equivalent of; "
-             "leave it out, or use NaturalImage2DIO, SimpleITKIO, Tiff3DIO or NibabelIO",
-             where, name);
+             "%s: \"%s\" is \"%.80s\", which we have no equivalent of; only NaturalImage2DIO, "
+             "SimpleITKIO, Tiff3DIO and NibabelIO can be followed",
+             where, key, name);
     snprintf(ending, sizeof ending, "%s ", d->file_ending);
     SF_CHECK(strcasestr(known[k].endings, ending), SF_EDATA,
-             "%s: \"overwrite_image_reader_writer\" is %s, which does not read files ending in %s",
-             where, name, d->file_ending);
+             "%s: \"%s\" is %s, which does not read files ending in %s", where, key, name,
+             d->file_ending);
     d->reader = known[k].reader;
     return SF_OK;
+}
+
+static sf_status read_reader(sf_dataset *d, const char *where)
+{
+    static const char key[] = "overwrite_image_reader_writer";
+    const json_t *v = json_object_get(d->json, key);
+    if (!json_is_string(v) || strcmp(json_string_value(v), "None") == 0) return SF_OK;
+    return set_reader(d, json_string_value(v), key, where);
+}
+
+/** A model folder has plans.json beside dataset.json: it names the reader the model was trained
+ *  with. Damaged plans are told by those who need them. */
+static sf_status read_reader_of_plans(sf_dataset *d)
+{
+    static const char key[] = "image_reader_writer";
+    char path[SF_PATH_MAX];
+    json_t *plans = NULL;
+    sf_status st = SF_OK;
+    SF_TRY(sf_path_join(path, d->dir, "plans.json", NULL));
+    if (!sf_path_is_file(path)) return SF_OK;
+    if (sf_json_load(&plans, path) != SF_OK) {
+        sf_error_clear();
+        return SF_OK;
+    }
+    const char *name = json_string_value(json_object_get(plans, key));
+    if (name) st = set_reader(d, name, key, path);
+    json_decref(plans);
+    return st;
 }
 
 /** Channel names by number; JSON order does not matter (a warning when it differs). */
@@ -199,7 +224,8 @@ static sf_status load_json(sf_dataset *d, const char *path)
     const char *base = sf_path_base(path);
     SF_TRY(sf_path_format(folder, "%.*s", (int)(base - path), path));
     SF_TRY(set_folder(d, folder[0] ? folder : "."));
-    return read_json(d, path);
+    SF_TRY(read_json(d, path));
+    return read_reader_of_plans(d);
 }
 
 static sf_status create(sf_dataset **out, const char *path,

@@ -56,7 +56,8 @@ typedef struct {
  * wrong numTraining, wrong labels. Caller destroys *out; NULL on failure. */
 sf_status sf_dataset_load(sf_dataset **out, const char *dir);
 /** Only the JSON (labels, channels, ...), no case folders: planning from a fingerprint, prediction.
- *  The name is that of the folder the file lies in. */
+ *  The name is that of the folder the file lies in. Where plans.json lies beside it (a model), its
+ *  `image_reader_writer` is followed, or refused by name (SF_EUNSUPPORTED). */
 sf_status sf_dataset_from_json(sf_dataset **out, const char *json_path);
 void sf_dataset_destroy(sf_dataset **d);
 
@@ -65,15 +66,12 @@ void sf_dataset_destroy(sf_dataset **d);
 sf_status sf_case_read(sf_image **out, const sf_case *c);
 sf_status sf_case_probe(sf_geometry *geo, int *channels, const sf_case *c);
 
-/** Cases in a folder of images (predict -i): groups CASE_dddd.ending, sorted by id, without labels.
- *  Files of other names are left alone; one warning names the first and their number.
- *  SF_EDATA: no case, a missing channel. Free with sf_cases_free. */
-sf_status sf_cases_find(sf_case **out, int *count, const char *dir, const char *file_ending,
-                        int n_channels);
-void sf_cases_free(sf_case **cases, int count);
-
-/** The same with the file ending, channels and reader of a dataset. */
+/** Cases in a folder of images (predict -i), by file ending, channels and reader of a dataset:
+ * groups CASE_dddd.ending, sorted by id, without labels. Files of other names are left alone; one
+ * warning names the first and their number. SF_EDATA: no case, a missing channel; SF_EUNSUPPORTED:
+ * a folder of DICOM. Free with sf_cases_free. */
 sf_status sf_dataset_find_cases(sf_case **out, int *count, const sf_dataset *d, const char *dir);
+void sf_cases_free(sf_case **cases, int count);
 
 /** Checks 9..14 of one case: labels declared, voxels finite, shapes, spacings, channels; a
  * different origin or direction is only logged.
@@ -99,5 +97,9 @@ bool sf_labels_contains(const sf_labels *l, int e, int label);
  *  @param[out] out  [voxels], caller's */
 void sf_labels_decide(const sf_labels *l, const float *values, bool are_logits, int64_t voxels,
                       int32_t *out);
+/** The same for `voxels` neighbouring voxels of a larger array: a head's values are `stride` apart
+ * from the next head's. So threads can share an array. */
+void sf_labels_decide_part(const sf_labels *l, const float *values, int64_t stride, bool are_logits,
+                           int64_t voxels, int32_t *out);
 
 #endif

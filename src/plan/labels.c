@@ -253,15 +253,21 @@ static void decide_regions(const sf_labels *l, const float *v, int64_t stride, f
     }
 }
 
-void sf_labels_decide(const sf_labels *l, const float *values, bool are_logits, int64_t voxels,
-                      int32_t *out)
+void sf_labels_decide_part(const sf_labels *l, const float *values, int64_t stride, bool are_logits,
+                           int64_t voxels, int32_t *out)
 {
     float best[BLOCK];
     for (int64_t at = 0; at < voxels; at += BLOCK) {
         const int n = voxels - at < BLOCK ? (int)(voxels - at) : BLOCK;
         if (l->has_regions)
-            decide_regions(l, values + at, voxels, are_logits ? 0.0f : 0.5f, n, out + at);
+            decide_regions(l, values + at, stride, are_logits ? 0.0f : 0.5f, n, out + at);
         else
-            decide_softmax(l, values + at, voxels, n, best, out + at);
+            decide_softmax(l, values + at, stride, n, best, out + at);
     }
+}
+
+void sf_labels_decide(const sf_labels *l, const float *values, bool are_logits, int64_t voxels,
+                      int32_t *out)
+{
+    sf_labels_decide_part(l, values, voxels, are_logits, voxels, out);
 }

@@ -1,6 +1,7 @@
 #include "plan/planner.h"
 #include "base/log.h"
 #include "plan/planning.h"
+#include <stdint.h>
 #include <string.h>
 
 /** Blocks per stage of a preset; the last entry stands for all deeper stages. */
@@ -207,5 +208,29 @@ sf_status sf_planner_run(json_t **plans, json_t **explain, const sf_fingerprint 
         return sf_trace_(st, __FILE__, __LINE__, "sf_planner_run");
     }
     if (explain) *explain = p.explain;
+    return SF_OK;
+}
+
+sf_status sf_planner_keep_foreign(json_t *plans, const json_t *old, const char *where)
+{
+    const json_t *theirs = json_object_get(old, "configurations");
+    json_t *ours = json_object_get(plans, "configurations"), *v;
+    const char *name;
+    sf_plans *check = NULL;
+    int kept = 0;
+    SF_CHECK(json_is_object(theirs), SF_EDATA,
+             "%s exists and is no plans file: name another file, or remove it", where);
+    json_object_foreach((json_t *)(uintptr_t)theirs, name, v)
+    {
+        if (json_object_get(ours, name)) continue;
+        SF_CHECK(json_object_set(ours, name, v) == 0, SF_ENOMEM, "out of memory");
+        sf_log(SF_LOG_WARN, "plan",
+               "cfg=%s of %s is kept: it is not of this planning and may have another spacing",
+               name, where);
+        kept++;
+    }
+    if (kept == 0) return SF_OK;
+    SF_TRY(sf_plans_from_json(&check, plans, where));
+    sf_plans_destroy(&check);
     return SF_OK;
 }

@@ -20,6 +20,11 @@ typedef struct {
  *          that no network fits in, or an unknown preset. */
 sf_status sf_planner_run(json_t **plans, json_t **explain, const sf_fingerprint *f,
                          const sf_dataset *d, const sf_recipe *r, const sf_planner_options *o);
+/** Planning again into a file that exists: configurations of `old` that `plans` does not have are
+ *  appended, as nnU-Net does (hand-made ones survive), each with a warning in the log, since they
+ *  may rest on another target spacing. `where` names the file.
+ *  @return SF_EDATA when `old` is no plans file or a kept configuration no longer fits. */
+sf_status sf_planner_keep_foreign(json_t *plans, const json_t *old, const char *where);
 /** The explanation as text for people; caller frees with sf_mem_free. */
 sf_status sf_planner_explain_text(char **out, const json_t *explain);
 

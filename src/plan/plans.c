@@ -1,4 +1,5 @@
 #include "plan/plans.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "plan/arch.h"
@@ -372,6 +373,29 @@ static sf_status read_config(sf_config *c, const sf_plans *p, const char *name, 
     return copy_stage(&c->next_stage, cfg, "next_stage", where);
 }
 
+/** nnU-Net passes over keys that it does not know; a misspelt one of a hand-edited plan is told. */
+static void warn_unknown(const json_t *own, const char *name, const char *where)
+{
+    static const char known[] =
+        " data_identifier preprocessor_name batch_size patch_size median_image_size_in_voxels "
+        "spacing normalization_schemes use_mask_for_norm resampling_fn_data "
+        "resampling_fn_data_kwargs resampling_fn_seg resampling_fn_seg_kwargs "
+        "resampling_fn_probabilities resampling_fn_probabilities_kwargs architecture batch_dice "
+        "next_stage previous_stage inherits_from UNet_class_name UNet_base_num_features "
+        "unet_max_num_features n_conv_per_stage_encoder n_conv_per_stage_decoder "
+        "num_pool_per_axis pool_op_kernel_sizes conv_kernel_sizes ";
+    const char *key;
+    json_t *v;
+    json_object_foreach((json_t *)(uintptr_t)own, key, v)
+    {
+        char word[80];
+        snprintf(word, sizeof word, " %.70s ", key);
+        if (!strstr(known, word))
+            sf_log(SF_LOG_WARN, "plans", "%s: configuration \"%s\": the key \"%s\" has no effect",
+                   where, name, key);
+    }
+}
+
 static sf_status read_configs(sf_plans *p, const char *where)
 {
     json_t *configs = NULL, *own;
@@ -384,6 +408,7 @@ static sf_status read_configs(sf_plans *p, const char *where)
     json_object_foreach(configs, name, own)
     {
         json_t *merged = NULL;
+        warn_unknown(own, name, where);
         SF_TRY(resolve(&merged, configs, name, 0, where));
         const sf_status st = read_config(&p->config[p->n_configs++], p, name, merged, where);
         json_decref(merged);
@@ -434,6 +459,16 @@ static sf_status check_top(const json_t *json, const char *where)
     return SF_OK;
 }
 
+static sf_status read_variant(sf_plans *p, const char *where)
+{
+    const json_t *variant = json_object_get(p->json, "segfleet_variant");
+    const char *name;
+    if (!variant) return SF_OK;
+    SF_TRY(sf_json_get_str(&name, variant, "name", where));
+    SF_TRY(check_name(name, where));
+    return sf_mem_strdup(&p->variant, name);
+}
+
 static sf_status fill(sf_plans *p, const char *where)
 {
     const char *text = NULL;
@@ -445,7 +480,8 @@ static sf_status fill(sf_plans *p, const char *where)
     SF_TRY(sf_json_get_str(&text, p->json, "plans_name", where));
     SF_TRY(sf_mem_strdup(&p->plans_name, text));
     SF_TRY(recipe ? sf_recipe_from_json(&p->recipe, recipe)
-                  : sf_recipe_load(&p->recipe, "nnunetv2", NULL));
+                  : sf_recipe_load(&p->recipe, "nnunetv2"));
+    SF_TRY(read_variant(p, where));
     SF_TRY(read_transposes(p, where));
     SF_TRY(read_intensities(p, where));
     SF_TRY(read_configs(p, where));
@@ -493,6 +529,7 @@ void sf_plans_destroy(sf_plans **p)
     sf_mem_free((*p)->intensity);
     sf_mem_free((*p)->dataset_name);
     sf_mem_free((*p)->plans_name);
+    sf_mem_free((*p)->variant);
     sf_recipe_destroy(&(*p)->recipe);
     json_decref((*p)->json);
     sf_mem_free(*p);

@@ -75,6 +75,7 @@ typedef struct {
     sf_intensity *intensity;
     int n_channels;
     sf_recipe *recipe; /* key "segfleet_recipe"; nnU-Net's own plans have none: nnunetv2 */
+    char *variant;     /* name in key "segfleet_variant"; NULL: none */
 } sf_plans;
 
 /** Decode; older layouts (nnunet-planning.md 9.2) too.
@@ -83,6 +84,11 @@ typedef struct {
 sf_status sf_plans_load(sf_plans **out, const char *path);
 /** The same from memory; takes a reference of its own. `where` stands for the file in errors. */
 sf_status sf_plans_from_json(sf_plans **out, json_t *json, const char *where);
+/** Plans of a variant (recipe.h): the same patches, batches and data, the recipe and the networks
+ *  changed as it says; complete in themselves. Key "segfleet_variant" records the variant.
+ *  @return what sf_variant_load and sf_recipe_vary say; SF_EINVAL: `base` is a variant's already;
+ *  SF_EUNSUPPORTED: a change that a network cannot take. Caller destroys *out. */
+sf_status sf_plans_vary(sf_plans **out, const sf_plans *base, const char *variant);
 void sf_plans_destroy(sf_plans **p);
 /** Borrowed. SF_EINVAL lists the configurations that exist. */
 sf_status sf_plans_config(const sf_config **out, const sf_plans *p, const char *name);

@@ -151,8 +151,8 @@ static const char *reader_name(const sf_dataset *d, const sf_fingerprint *f)
     if (given && strcmp(given, "None") != 0) return given;
     for (int i = 0; i < f->n_cases; i++) flat = flat && f->shape_after[i][0] == 1;
     if (strcasecmp(e, ".png") == 0 || strcasecmp(e, ".bmp") == 0) return "NaturalImage2DIO";
-    if (strcasecmp(e, ".tif") == 0) return flat ? "NaturalImage2DIO" : "Tiff3DIO";
-    if (strcasecmp(e, ".tiff") == 0) return "Tiff3DIO";
+    if (strcasecmp(e, ".tif") == 0 || strcasecmp(e, ".tiff") == 0)
+        return flat ? "NaturalImage2DIO" : "Tiff3DIO";
     if (strcasecmp(e, ".nii") == 0) return "NibabelIO";
     return "SimpleITKIO";
 }

@@ -2,6 +2,8 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "plan/embedded.h"
+#include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
 typedef enum { F_RULE, F_NUM, F_INT, F_BOOL } field_kind;
@@ -27,6 +29,7 @@ static const field plan_fields[] = {
     FIELD(plan, target_spacing_2d, F_RULE),
     FIELD(plan, ct_statistics, F_RULE),
     FIELD(plan, mask_rule, F_RULE),
+    FIELD(plan, ignore_in_statistics, F_BOOL),
     FIELD(plan, cascade_trigger, F_NUM),
     FIELD(plan, lowres_step, F_NUM),
     FIELD(plan, lowres_cover, F_NUM),
@@ -89,6 +92,7 @@ static const field train_fields[] = {
     FIELD(train, norm_eps, F_NUM),
     FIELD(train, ema, F_NUM),
     FIELD(train, checkpoint_every, F_INT),
+    FIELD(train, deep_supervision, F_BOOL),
 };
 static const field infer_fields[] = {
     FIELD(infer, average_probabilities, F_BOOL),
@@ -286,46 +290,142 @@ static sf_status merge(json_t *base, const json_t *over, const char *where)
     json_object_foreach((json_t *)over, key, value)
     {
         json_t *old = json_object_get(base, key);
-        if (json_is_object(old) && json_is_object(value)) {
+        SF_CHECK(old, SF_EDATA, "%s: unknown key \"%s\": a variant changes what a recipe has",
+                 where, key);
+        SF_CHECK(json_is_object(old) == json_is_object(value), SF_EDATA,
+                 "%s: \"%s\" is an object in one of recipe and variant only", where, key);
+        if (json_is_object(old)) {
             SF_TRY(merge(old, value, where));
             continue;
         }
-        SF_CHECK(!old || json_is_object(old) == json_is_object(value), SF_EDATA,
-                 "%s: \"%s\" is an object in one of recipe and variant only", where, key);
         SF_CHECK(json_object_set(base, key, value) == 0, SF_ENOMEM, "out of memory");
     }
     return SF_OK;
 }
 
-static sf_status apply_variant(json_t *json, const char *variant)
+/** A name that becomes part of paths and keys. */
+static sf_status check_variant_name(const char *name, const char *variant)
+{
+    const size_t n = strlen(name);
+    bool fine = n > 0 && n < SF_VARIANT_NAME && strcmp(name, "none") != 0;
+    for (size_t i = 0; i < n; i++)
+        fine = fine && (isalnum((unsigned char)name[i]) || strchr("_-", name[i]));
+    SF_CHECK(fine, SF_EDATA,
+             "variant %s: \"name\" is \"%.80s\"; it needs 1 to %d letters, digits, _ or -, and "
+             "\"none\" is taken",
+             variant, name, SF_VARIANT_NAME - 1);
+    return SF_OK;
+}
+
+/** What is planned and preprocessed is the same for all variants. */
+static sf_status check_variant_keys(const json_t *over, const char *variant)
+{
+    static const char *const network[] = { "base_features",   "max_features_3d",
+                                           "max_features_2d", "convs_per_stage",
+                                           "conv_bias",       "convs_per_stage_decoder" };
+    const char *key;
+    json_t *value;
+    json_object_foreach(json_object_get(over, "plan"), key, value)
+    {
+        bool ok = false;
+        for (size_t i = 0; i < COUNT(network); i++) ok = ok || strcmp(network[i], key) == 0;
+        SF_CHECK(ok, SF_EDATA,
+                 "variant %s: \"plan\" may only change the network (features, convolutions), not "
+                 "\"%s\": for other plans use --recipe FILE",
+                 variant, key);
+    }
+    SF_CHECK(!json_object_get(over, "prep"), SF_EDATA,
+             "variant %s: \"prep\" changes the preprocessed data: use --recipe FILE", variant);
+    return SF_OK;
+}
+
+sf_status sf_variant_load(json_t **out, const char *variant)
 {
     json_t *over = NULL;
-    sf_status st = load_config(&over, "variants", variant);
-    if (st != SF_OK) return sf_trace_(st, __FILE__, __LINE__, "load_config(variant)");
-    if (!json_is_object(over) || !json_is_object(json))
-        st = SF_FAIL(SF_EDATA, "variant %s: must be a JSON object", variant);
-    /* The recipe keeps its name: a task is keyed by the variant's name anyway. */
-    if (st == SF_OK) {
-        json_object_del(over, "name");
-        json_object_del(over, "description");
-        st = merge(json, over, variant);
-    }
+    const char *name = NULL;
+    sf_status st;
+    *out = NULL;
+    SF_TRY(load_config(&over, "variants", variant));
+    SF_CHECK_GOTO(fail, st, json_is_object(over), SF_EDATA, "variant %s: must be a JSON object",
+                  variant);
+    SF_GOTO(fail, st, sf_json_get_str(&name, over, "name", variant));
+    SF_GOTO(fail, st, check_variant_name(name, variant));
+    SF_GOTO(fail, st, check_variant_keys(over, variant));
+    *out = over;
+    return SF_OK;
+fail:
     json_decref(over);
     return st;
 }
 
-sf_status sf_recipe_load(sf_recipe **out, const char *name, const char *variant)
+/** The recipe keeps its name: a task is keyed by the variant's name anyway. */
+static sf_status apply_variant(json_t *json, const json_t *variant)
+{
+    const char *name = json_string_value(json_object_get(variant, "name")), *key;
+    char where[128];
+    json_t *value;
+    snprintf(where, sizeof where, "variant %s", name);
+    json_object_foreach((json_t *)variant, key, value)
+    {
+        if (strcmp(key, "name") == 0 || strcmp(key, "description") == 0) continue;
+        json_t *group = json_object_get(json, key);
+        SF_CHECK(group && json_is_object(value), SF_EDATA,
+                 "%s: unknown key \"%s\"; a variant has name, description, plan, train, infer, "
+                 "augment, the last four as objects",
+                 where, key);
+        SF_TRY(merge(group, value, where));
+    }
+    return SF_OK;
+}
+
+sf_status sf_recipe_vary(sf_recipe **out, const sf_recipe *base, const json_t *variant)
+{
+    char where[SF_PATH_MAX];
+    json_t *json = json_deep_copy(base->json);
+    SF_CHECK(json, SF_ENOMEM, "out of memory while copying a recipe");
+    sf_status st = apply_variant(json, variant);
+    if (st == SF_OK)
+        st = sf_path_format(where, "recipe %s with variant %s", base->name,
+                            json_string_value(json_object_get(variant, "name")));
+    if (st != SF_OK) {
+        json_decref(json);
+        return st;
+    }
+    return make(out, json, where);
+}
+
+sf_status sf_variant_list(char **out)
+{
+    char *text = NULL;
+    SF_TRY(sf_mem_strdup(&text, "variants:"));
+    for (const sf_embedded_file *f = sf_embedded_configs; f->name; f++) {
+        static const char folder[] = "variants/";
+        json_t *json = NULL;
+        char *longer = NULL;
+        if (strncmp(f->name, folder, sizeof folder - 1) != 0) continue;
+        sf_status st = sf_json_parse(&json, f->text, f->name);
+        const char *about = json_string_value(json_object_get(json, "description"));
+        if (st == SF_OK)
+            st = sf_mem_printf(&longer, "%s\n  %-20s %s", text, f->name + sizeof folder - 1,
+                               about ? about : "");
+        sf_mem_free(text);
+        json_decref(json);
+        if (st != SF_OK) return st;
+        text = longer;
+    }
+    *out = text;
+    return SF_OK;
+}
+
+sf_status sf_recipe_load(sf_recipe **out, const char *name)
 {
     json_t *json = NULL;
     char where[SF_PATH_MAX];
     SF_TRY(load_config(&json, "recipes", name));
-    sf_status st = variant ? apply_variant(json, variant) : SF_OK;
-    if (st == SF_OK)
-        st = sf_path_format(where, "recipe %s%s%s", name, variant ? " with variant " : "",
-                            variant ? variant : "");
+    const sf_status st = sf_path_format(where, "recipe %s", name);
     if (st != SF_OK) {
         json_decref(json);
-        return sf_trace_(st, __FILE__, __LINE__, "sf_recipe_load");
+        return st;
     }
     return make(out, json, where);
 }

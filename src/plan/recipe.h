@@ -25,6 +25,7 @@ typedef struct {
     sf_rule target_spacing_2d;     /* paper: plain medians; v2: the 3-D rule */
     sf_rule ct_statistics;         /* paper: all voxels pooled; v2: every case weighs the same */
     sf_rule mask_rule;             /* paper: average size <= 1 - mask_shrink; v2: median, < */
+    bool ignore_in_statistics;     /* the ignore label counts as foreground, as in v2 */
     double cascade_trigger;        /* lowres is tried when patch / median is below */
     double lowres_step;            /* relative growth of the spacing per try */
     double lowres_cover;           /* the part of the median that the lowres patch must cover */
@@ -68,6 +69,7 @@ typedef struct {
     double dice_smooth, weight_ce, weight_dice, leaky_slope, norm_eps;
     double ema;               /* weight of the past in the running Dice */
     int64_t checkpoint_every; /* epochs */
+    bool deep_supervision;    /* false: loss at full resolution alone */
 } sf_recipe_train;
 
 typedef struct {
@@ -87,15 +89,26 @@ typedef struct {
     json_t *augment; /* borrowed from json: read by src/batch */
 } sf_recipe;
 
-/** @param name     "paper", "nnunetv2", or a path ending in .json
- *  @param variant  NULL, the name of a shipped variant, or a path ending in .json: a JSON object
- *                  that is merged over the recipe, object by object; it may only name known keys
+/** @param name  "paper", "nnunetv2", or a path ending in .json
  *  @return SF_OK; SF_EINVAL for an unknown name (lists those that exist), SF_EDATA for a wrong
  *          file. Caller destroys *out. */
-sf_status sf_recipe_load(sf_recipe **out, const char *name, const char *variant);
+sf_status sf_recipe_load(sf_recipe **out, const char *name);
 /** From the copy that plans.json records. `json` is copied. */
 sf_status sf_recipe_from_json(sf_recipe **out, const json_t *json);
 void sf_recipe_destroy(sf_recipe **r);
+
+/** A variant: a JSON object with a name and values that replace those of a recipe, object by object
+ *  (nnunet-training.md 3.1). Of "plan" it may change the network alone, of "prep" nothing: all
+ *  variants of a work folder share plan and preprocessed data. */
+enum { SF_VARIANT_NAME = 64 }; /* bytes of a name with its final 0 */
+/** @param variant  the name of a shipped one, or a path ending in .json
+ *  @return SF_EINVAL for an unknown name (lists those that exist); SF_EDATA: a name that cannot be
+ *  part of a path, a key that no variant may change. Caller decrefs *out; NULL on failure. */
+sf_status sf_variant_load(json_t **out, const char *variant);
+/** SF_EDATA names a key that the recipe does not have. Caller destroys *out. */
+sf_status sf_recipe_vary(sf_recipe **out, const sf_recipe *base, const json_t *variant);
+/** Shipped variants with their descriptions, a line each, for help texts. Caller frees *out. */
+sf_status sf_variant_list(char **out);
 
 /** A planner preset of configs/presets ("ResEncM", ...): a JSON object, caller decrefs.
  *  SF_EINVAL lists the names that exist. */

@@ -203,12 +203,36 @@ static sf_status read_ids(sf_id_list *l, const json_t *entry, const char *key, i
     return SF_OK;
 }
 
+/** A mistyped list must not train for days. */
+static sf_status check_lists(const sf_splits *s, int fold, const char *path)
+{
+    const sf_id_list *list[] = { &s->train[fold], &s->val[fold] };
+    sf_id_list sorted = { NULL, 0 };
+    int leaks = 0;
+    sf_status st = SF_OK;
+    for (int k = 0; k < 2; k++) {
+        sf_id_list_free(&sorted);
+        SF_GOTO(done, st, list_copy(&sorted, list[k]));
+        list_sort_unique(&sorted);
+        SF_CHECK_GOTO(done, st, sorted.count == list[k]->count, SF_EDATA,
+                      "%s: fold %d, \"%s\" names a case twice", path, fold, k ? "val" : "train");
+    }
+    for (int i = 0; i < list[0]->count; i++) leaks += list_has(&sorted, list[0]->id[i]);
+    if (leaks > 0 && s->count > 1)
+        sf_log(SF_LOG_WARN, "splits", "fold=%d trains on %d of its validation cases, file=%s", fold,
+               leaks, path);
+done:
+    sf_id_list_free(&sorted);
+    return st;
+}
+
 static sf_status read_folds(sf_splits *s, const json_t *json, const char *path)
 {
     for (int f = 0; f < s->count; f++) {
         const json_t *entry = json_array_get(json, (size_t)f);
         SF_TRY(read_ids(&s->train[f], entry, "train", f, path));
         SF_TRY(read_ids(&s->val[f], entry, "val", f, path));
+        SF_TRY(check_lists(s, f, path));
         SF_TRY(list_copy(&s->all, &s->train[f]));
         SF_TRY(list_copy(&s->all, &s->val[f]));
         list_sort_unique(&s->all);
@@ -305,6 +329,23 @@ sf_status sf_splits_open(sf_splits **out, const char *path, const char *const *i
 fail:
     sf_splits_destroy(&s);
     return st;
+}
+
+sf_status sf_splits_check_pool(const sf_splits *s, const int *folds, int n)
+{
+    for (int k = 1; k < n; k++)
+        for (int j = 0; j < k; j++) {
+            const int a = folds[j], b = folds[k];
+            if (a < 0 || b < 0 || a >= s->count || b >= s->count) continue;
+            for (int i = 0; i < s->val[a].count * s->val[b].count; i++) {
+                const char *id = s->val[a].id[i / s->val[b].count];
+                SF_CHECK(strcmp(id, s->val[b].id[i % s->val[b].count]) != 0, SF_EINVAL,
+                         "case %s is validated by folds %d and %d, which cannot be scored "
+                         "together: choose others with --folds, or correct the splits",
+                         id, a, b);
+            }
+        }
+    return SF_OK;
 }
 
 /** "case group" lines as a JSON object, so that both forms end alike. */

@@ -26,7 +26,9 @@ typedef struct {
  *                 the fold with the fewest cases (ties: the lowest fold). */
 sf_status sf_splits_make(sf_splits **out, const char *const *ids, int n, int folds,
                          const char *const *groups);
-/** splits_final.json as nnU-Net writes it; `all` = everything that is named in it. */
+/** splits_final.json as nnU-Net writes it; `all` = everything that is named in it. SF_EDATA: no
+ * such list, a case named twice in one list; a case that is trained and validated in the same fold
+ * is worth a warning, which is logged. */
 sf_status sf_splits_load(sf_splits **out, const char *path);
 sf_status sf_splits_save(const sf_splits *s, const char *path);
 /** What a command wants: the file when it exists (SF_EDATA when it names a case that is not among
@@ -38,6 +40,9 @@ sf_status sf_splits_open(sf_splits **out, const char *path, const char *const *i
  *  block). SF_EDATA names a case without a group. */
 sf_status sf_splits_groups(char ***groups, const char *path, const char *const *ids, int n);
 void sf_splits_destroy(sf_splits **s);
+/** May the validation cases of these folds be scored together? SF_EINVAL names a case that two of
+ *  them validate. */
+sf_status sf_splits_check_pool(const sf_splits *s, const int *folds, int n);
 
 /** Lists of one fold. fold >= count: 80:20 with seed 12345 + fold (train in the order of the
  *  permutation, val ascending); SF_FOLD_ALL: both are everything. SF_EINVAL when there is only one

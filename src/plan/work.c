@@ -30,23 +30,23 @@ sf_status sf_work_container(char out[SF_PATH_MAX], const char *work,
     return sf_path_format(out, "%s/preprocessed/%s.h5", work, data_identifier_config);
 }
 
-sf_status sf_work_config_dir(char out[SF_PATH_MAX], const char *work, const char *config)
+sf_status sf_work_model_dir(char out[SF_PATH_MAX], const char *work, const sf_task_key *key)
 {
-    return sf_path_join(out, work, "results", config);
+    const bool named = key->variant && key->variant[0] && strcmp(key->variant, "none") != 0;
+    if (!named) return sf_path_join(out, work, "results", key->config);
+    SF_CHECK(strlen(key->variant) < 64 && !strchr(key->variant, '/'), SF_EINVAL,
+             "variant \"%.80s\": a variant's name has at most 63 characters and no slash",
+             key->variant);
+    return sf_path_format(out, "%s/results/%s/%s_seed_%llu", work, key->config, key->variant,
+                          (unsigned long long)key->seed);
 }
 
 sf_status sf_work_fold_dir(char out[SF_PATH_MAX], const char *work, const sf_task_key *key)
 {
-    char dir[SF_PATH_MAX], fold[24], part[96] = "";
-    const bool named = key->variant && key->variant[0] && strcmp(key->variant, "none") != 0;
+    char dir[SF_PATH_MAX], fold[24];
     fold_name(fold, key->fold);
-    SF_TRY(sf_work_config_dir(dir, work, key->config));
-    SF_CHECK(!named || (strlen(key->variant) < 64 && !strchr(key->variant, '/')), SF_EINVAL,
-             "variant \"%.80s\": a variant's name has at most 63 characters and no slash",
-             key->variant);
-    if (named)
-        snprintf(part, sizeof part, "%s_seed_%llu/", key->variant, (unsigned long long)key->seed);
-    return sf_path_format(out, "%s/%sfold_%s", dir, part, fold);
+    SF_TRY(sf_work_model_dir(dir, work, key));
+    return sf_path_format(out, "%s/fold_%s", dir, fold);
 }
 
 void sf_work_key_text(char out[256], const sf_task_key *key)

@@ -24,9 +24,10 @@ sf_status sf_work_file(char out[SF_PATH_MAX], const char *work, const char *name
 /** W/preprocessed/NAME.h5; NAME = the configuration whose data it is. */
 sf_status sf_work_container(char out[SF_PATH_MAX], const char *work,
                             const char *data_identifier_config);
-/** W/results/CONFIG: a model folder. */
-sf_status sf_work_config_dir(char out[SF_PATH_MAX], const char *work, const char *config);
-/** Folder of one training. */
+/** W/results/CONFIG, or W/results/CONFIG/VARIANT_seed_S: a model folder; the fold does not matter.
+ */
+sf_status sf_work_model_dir(char out[SF_PATH_MAX], const char *work, const sf_task_key *key);
+/** Folder of one training: fold_K in the model folder. */
 sf_status sf_work_fold_dir(char out[SF_PATH_MAX], const char *work, const sf_task_key *key);
 
 /** "variant=none seed=7 cfg=2d fold=0": for logs. Long names are cut. */

@@ -1,19 +1,36 @@
-/** Network grid -> image grid: resample, decide, un-crop, un-transpose
- * (nnunet-training.md 8.5, 8.6). Works slab by slab along the first transposed axis; a slab holds
- * all heads of some rows and nothing else is copied. Not collective; thread-safe on disjoint
- * outputs. Same bits for any number of threads. */
+/** Network grid -> image grid: resample, decide, un-crop, un-transpose (nnunet-training.md 8.5,
+ *  8.6), row by row along the first transposed axis, as the rows come: nothing but the results is
+ *  held as a whole. Not collective; different exports are independent. Same bits for any number of
+ *  threads and any division into rows. */
 #ifndef SF_PREDICT_EXPORT_H
 #define SF_PREDICT_EXPORT_H
 #include "predict/predict.h"
 
-/** One case. Outside the crop box the label is 0.
- *  @param[in]  values  [heads][props.shape]: logits (are_logits) or probabilities, as the recipe
- * averages them
- *  @param[out] labels_out  file order, shape before cropping, caller's: arg max (lowest wins), or
+typedef struct {
+    const sf_plans *plans;
+    const sf_config *cfg;
+    const sf_labels *labels;
+    const sf_case_props *props;
+    bool are_logits; /* the values are logits, else probabilities, as the recipe averages them */
+    int threads;
+} sf_export_options; /* everything is borrowed */
+
+/** The export of one case, open for its rows. */
+typedef struct sf_export sf_export;
+/** Outside the crop box the label is 0.
+ *  @param[out] labels  file order, shape before cropping, caller's: arg max (lowest wins), or
  * with regions the class order
  *  @param[out] probabilities  NULL, or [heads][file-order shape before cropping], caller's:
  * softmax/sigmoid of what was resampled; outside the box channel 0 = 1 (regions: all 0)
- *  @return SF_ENOMEM; SF_EINVAL for an interpolation order that the plan may not ask for. */
+ *  @return SF_ENOMEM; SF_EINVAL for an interpolation order that the plan may not ask for. Caller
+ *          closes; the results are complete when all rows were taken. */
+sf_status sf_export_open(sf_export **out, const sf_export_options *o, int32_t *labels,
+                         float *probabilities);
+/** Where the rows [heads][rows][plane] of the network grid go; borrows e. */
+sf_row_sink sf_export_sink(sf_export *e);
+void sf_export_close(sf_export **e);
+
+/** All rows at once: values [heads][props.shape]. */
 sf_status sf_export_case(const sf_plans *plans, const sf_config *cfg, const sf_labels *labels,
                          const sf_case_props *props, const float *values, bool are_logits,
                          int32_t *labels_out, float *probabilities, int threads);

@@ -9,7 +9,7 @@
 void sf_next_stage_shape(int64_t shape[3], const sf_case_props *props, const sf_config *next);
 
 /** Resample what the network answered and decide. Whether an axis is treated separately follows
- * from the first stage's spacing alone. Works slab by slab; same bits for any number of threads.
+ * from the first stage's spacing alone. Works row by row; same bits for any number of threads.
  *  @param[in] cfg     the first stage;  @param[in] props  of the case in it
  *  @param[in] values  [heads][props->shape], logits (are_logits) or probabilities
  *  @param[in] shape   from sf_next_stage_shape

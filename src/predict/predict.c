@@ -1,12 +1,14 @@
 #include "predict/predict.h"
 #include "base/mem.h"
-#include "predict/sliding.h"
+#include "predict/sums.h"
 #include "predict/window.h"
 #include <string.h>
 
 /* Small patches share a forward pass up to this many voxels; more would only cost memory. The
  * number depends on the plan alone, so it cannot change bits between machines. */
 enum { BATCH_VOXELS = 64 * 64 * 64, BATCH_MAX = 16 };
+/* Bytes of averaged rows handed on at once, and the least that the sums get of opt.memory. */
+static const int64_t CHUNK_BYTES = (int64_t)16 << 20;
 /* nnunet-training.md 8.2, for callers without a recipe at hand */
 static const double DEFAULT_SIGMA = 1.0 / 8.0;
 
@@ -17,11 +19,11 @@ typedef struct {
     const sf_config *cfg;
     sf_predict_options opt;
     bool mirror_axis[3], sigmoid;
-    int heads;
+    int heads, folds;
+    sf_weights *const *weights; /* per fold; NULL: as the network is */
     int64_t batch, patch[3], in_channels;
-    float *map;            /* importance, NULL without Gaussian */
-    float *input, *answer; /* [batch][in_channels][patch], [heads][patch] */
-    float *window;         /* [heads][patch] */
+    float *map;   /* importance, NULL without Gaussian */
+    float *input; /* [batch][in_channels][patch] */
 } engine;
 
 struct sf_predictor {
@@ -29,79 +31,172 @@ struct sf_predictor {
     engine e;
 };
 
+/** One case on its way through the engine. */
+typedef struct {
+    engine *e;
+    const sf_source *src;
+    sf_sliding t;
+    sf_sums *sums;
+    float *chunk; /* [heads][chunk_rows][plane] */
+    int64_t chunk_rows, done;
+    sf_row_sink sink;
+    sf_prof *prof;
+} passage;
+
 static int64_t volume(const int64_t d[3]) { return d[0] * d[1] * d[2]; }
 
 static void engine_free(engine *e)
 {
     sf_mem_free(e->map);
     sf_mem_free(e->input);
-    sf_mem_free(e->answer);
-    sf_mem_free(e->window);
 }
 
-/** Buffers for e's net, cfg, opt, heads, batch, patch, in_channels; freed by engine_free also after
- * a failure. */
+/** Buffers for e's cfg, opt, batch, patch, in_channels; freed by engine_free also after a failure.
+ */
 static sf_status engine_buffers(engine *e)
 {
-    const size_t patch = (size_t)volume(e->patch), heads = (size_t)e->heads;
+    const size_t patch = (size_t)volume(e->patch);
     const double sigma = e->opt.gaussian_sigma > 0 ? e->opt.gaussian_sigma : DEFAULT_SIGMA;
     SF_TRY(sf_mem_alloc(&e->input, (size_t)(e->batch * e->in_channels) * patch, sizeof(float),
                         SF_MEM_BATCH));
-    SF_TRY(sf_mem_alloc(&e->window, heads * patch, sizeof(float), SF_MEM_BATCH));
-    if (e->opt.average_probabilities)
-        SF_TRY(sf_mem_alloc(&e->answer, heads * patch, sizeof(float), SF_MEM_BATCH));
     if (!e->opt.gaussian) return SF_OK;
     SF_TRY(sf_mem_alloc(&e->map, patch, sizeof(float), SF_MEM_BATCH));
     return sf_window_gaussian(e->patch, sigma, 1.0, e->map);
 }
 
-/** The answer to one sample of the last forward pass, as it is to be averaged. */
-static const float *sample_answer(engine *e, int64_t sample)
+/** Samples [from, to) through the network as it is, into the sums of a fold. */
+static sf_status run_samples(passage *p, int fold, int64_t from, int64_t to)
 {
-    const int64_t n = e->heads * volume(e->patch);
-    const float *logits = (const float *)sf_network_logits(e->net, 0) + sample * n;
-    if (!e->opt.average_probabilities) return logits;
-    memcpy(e->answer, logits, (size_t)n * sizeof *logits);
-    sf_to_probabilities(e->answer, e->heads, volume(e->patch), e->sigmoid, e->opt.threads);
-    return e->answer;
-}
-
-static sf_status run_samples(engine *e, const sf_sliding *t, const sf_source *src,
-                             sf_window_sums *sums, sf_prof *prof)
-{
-    const int64_t size = e->in_channels * volume(e->patch);
-    const double flops = 2.0 * sf_network_forward_macs(e->net);
-    for (int64_t first = 0; first < t->samples; first += e->batch) {
-        const int64_t used = t->samples - first < e->batch ? t->samples - first : e->batch;
-        for (int64_t s = 0; s < used; s++)
-            sf_sliding_cut(t, first + s, src, e->input + s * size, e->opt.threads);
-        sf_prof_begin(prof, SF_EV_FORWARD);
+    engine *e = p->e;
+    const int64_t size = e->in_channels * volume(e->patch), answer = e->heads * volume(e->patch);
+    const double flops = 2.0 * sf_network_forward_macs(e->net) / (double)e->batch;
+    for (int64_t first = from; first < to; first += e->batch) {
+        const int64_t used = to - first < e->batch ? to - first : e->batch;
+        for (int64_t s = 0; s < used; s++) {
+            sf_prof_begin(p->prof, SF_EV_CUT);
+            sf_sliding_cut(&p->t, first + s, p->src, e->input + s * size, e->opt.threads);
+            sf_prof_end(p->prof, SF_EV_CUT, 0, 0);
+        }
+        sf_prof_begin(p->prof, SF_EV_FORWARD);
         SF_TRY(sf_network_forward(e->net, e->input, used));
-        sf_prof_end(prof, SF_EV_FORWARD, flops * (double)used / (double)e->batch, 0);
-        for (int64_t s = 0; s < used; s++) sf_sliding_add(t, first + s, sample_answer(e, s), sums);
+        sf_prof_end(p->prof, SF_EV_FORWARD, flops * (double)used, 0);
+        sf_prof_begin(p->prof, SF_EV_ACCUMULATE);
+        const float *logits = sf_network_logits(e->net, 0);
+        for (int64_t s = 0; s < used; s++)
+            SF_TRY(sf_sums_add(p->sums, fold, first + s, logits + s * answer));
+        sf_prof_end(p->prof, SF_EV_ACCUMULATE, 0, 0);
     }
     return SF_OK;
 }
 
-/** All windows and mirrorings with the network as it is: out [heads][shape]. */
-static sf_status run_case(engine *e, const sf_source *src, float *out, sf_prof *prof)
+/** Layers [from, to), all folds. */
+static sf_status run_layers(passage *p, int from, int to)
 {
+    const int64_t each = sf_sliding_layer_samples(&p->t);
+    for (int f = 0; f < p->e->folds; f++) {
+        if (p->e->weights != NULL && p->e->folds > 1)
+            SF_TRY(sf_weights_apply(p->e->weights[f], sf_network_params(p->e->net)));
+        SF_TRY(run_samples(p, f, from * each, to * each));
+    }
+    return SF_OK;
+}
+
+/** Rows up to `end` are final. */
+static sf_status hand_on(passage *p, int64_t end)
+{
+    while (p->done < end) {
+        const int64_t hi = end - p->done < p->chunk_rows ? end : p->done + p->chunk_rows;
+        sf_prof_begin(p->prof, SF_EV_ACCUMULATE);
+        SF_TRY(sf_sums_take(p->sums, p->done, hi, p->chunk));
+        sf_prof_end(p->prof, SF_EV_ACCUMULATE, 0, 0);
+        sf_prof_begin(p->prof, SF_EV_EXPORT);
+        SF_TRY(p->sink.take(p->sink.user, p->done, hi, p->chunk));
+        sf_prof_end(p->prof, SF_EV_EXPORT, 0, 0);
+        p->done = hi;
+    }
+    return SF_OK;
+}
+
+/** Layers that are run together: enough samples for a batch, which matters where every slice is a
+ * layer. */
+static int layers_at_once(const engine *e, const sf_sliding *t)
+{
+    const int64_t each = sf_sliding_layer_samples(t), n = (e->batch + each - 1) / each;
+    return n < t->count[0] ? (int)n : t->count[0];
+}
+
+/** Rows that `together` layers cover at most. */
+static int64_t rows_at_once(const sf_sliding *t, int together)
+{
+    int64_t rows = 0;
+    for (int l = 0; l < t->count[0]; l += together) {
+        const int last = l + together < t->count[0] ? l + together - 1 : t->count[0] - 1;
+        int64_t lo, hi, unused;
+        sf_sliding_layer(t, l, &lo, &unused);
+        sf_sliding_layer(t, last, &unused, &hi);
+        if (hi - lo > rows) rows = hi - lo;
+    }
+    return rows;
+}
+
+/** What opt.memory leaves for the sums. */
+static int64_t sums_memory(const engine *e, const sf_sliding *t)
+{
+    if (e->opt.memory <= 0) return 0;
+    const int64_t patch = volume(e->patch), plane = t->shape[1] * t->shape[2];
+    int64_t values = e->batch * e->in_channels * patch + patch + 2 * plane * e->heads;
+    if (t->n_mirrors > 1) values += e->heads * patch;
+    const int64_t params = sf_network_params(e->net)->total;
+    if (e->weights != NULL) values += e->folds * params;
+    const int64_t left = e->opt.memory - sf_network_bytes(e->net) -
+                         values * (int64_t)sizeof(float) - 2 * CHUNK_BYTES;
+    return left > CHUNK_BYTES ? left : CHUNK_BYTES;
+}
+
+static sf_status open_passage(passage *p, int *together)
+{
+    engine *e = p->e;
     static const bool none[3] = { false, false, false };
-    const size_t voxels = (size_t)volume(src->shape);
-    sf_sliding t;
-    sf_status st;
-    SF_TRY(sf_sliding_make(&t, src->shape, e->patch, e->cfg->dim, e->opt.step,
+    const sf_average kind = !e->opt.average_probabilities ? SF_AVERAGE_LOGITS
+                            : e->sigmoid                  ? SF_AVERAGE_SIGMOID
+                                                          : SF_AVERAGE_SOFTMAX;
+    SF_TRY(sf_sliding_make(&p->t, p->src->shape, e->patch, e->cfg->dim, e->opt.step,
                            e->opt.mirror ? e->mirror_axis : none));
-    sf_window_sums s = {
-        .heads = e->heads, .map = e->map, .window = e->window, .sum = out, .threads = e->opt.threads
-    };
-    SF_GOTO(done, st, sf_mem_calloc(&s.weight, voxels, sizeof(float), SF_MEM_BATCH));
-    memset(out, 0, (size_t)e->heads * voxels * sizeof *out);
-    SF_GOTO(done, st, run_samples(e, &t, src, &s, prof));
-    sf_sliding_divide(&t, &s);
+    *together = layers_at_once(e, &p->t);
+    const sf_sums_options o = { .heads = e->heads,
+                                .folds = e->folds,
+                                .average = kind,
+                                .map = e->map,
+                                .rows = rows_at_once(&p->t, *together),
+                                .memory = sums_memory(e, &p->t),
+                                .scratch_dir = e->opt.scratch_dir,
+                                .threads = e->opt.threads };
+    SF_TRY(sf_sums_create(&p->sums, &p->t, &o));
+    const int64_t row = e->heads * p->t.shape[1] * p->t.shape[2];
+    p->chunk_rows = CHUNK_BYTES / (row * (int64_t)sizeof(float));
+    if (p->chunk_rows < 1) p->chunk_rows = 1;
+    if (p->chunk_rows > o.rows) p->chunk_rows = o.rows;
+    return sf_mem_alloc(&p->chunk, (size_t)(p->chunk_rows * row), sizeof(float), SF_MEM_BATCH);
+}
+
+/** All windows, mirrorings and folds of a case into the sink. */
+static sf_status run_case(engine *e, const sf_source *src, sf_row_sink sink, sf_prof *prof)
+{
+    passage p = { .e = e, .src = src, .sink = sink, .prof = prof };
+    int together = 1;
+    sf_status st;
+    SF_GOTO(done, st, open_passage(&p, &together));
+    for (int l = 0; l < p.t.count[0]; l += together) {
+        const int next = l + together < p.t.count[0] ? l + together : p.t.count[0];
+        int64_t final = src->shape[0], unused;
+        SF_GOTO(done, st, run_layers(&p, l, next));
+        if (next < p.t.count[0]) sf_sliding_layer(&p.t, next, &final, &unused);
+        SF_GOTO(done, st, hand_on(&p, final));
+    }
 done:
-    sf_mem_free(s.weight);
-    sf_sliding_free(&t);
+    sf_mem_free(p.chunk);
+    sf_sums_destroy(&p.sums);
+    sf_sliding_free(&p.t);
     return st;
 }
 
@@ -126,6 +221,8 @@ static sf_status predictor_setup(sf_predictor *p, const sf_model *m, const sf_pr
     if (e->opt.gaussian_sigma <= 0) e->opt.gaussian_sigma = m->plans->recipe->infer.gaussian_sigma;
     e->sigmoid = m->dataset->labels.has_regions;
     e->heads = m->dataset->labels.n_heads;
+    e->folds = m->n_folds;
+    e->weights = m->weights;
     e->in_channels = m->dataset->n_channels + one_hot_channels(m);
     e->batch = opt->windows_per_batch > 0 ? opt->windows_per_batch : automatic_batch(m->cfg);
     memcpy(e->patch, m->cfg->patch, sizeof e->patch);
@@ -149,8 +246,9 @@ sf_status sf_predictor_create(sf_predictor **out, const sf_model *m, const sf_pr
     SF_CHECK(m->n_folds > 0, SF_EINVAL, "a model without folds");
     SF_TRY(sf_mem_calloc(&p, 1, sizeof *p, SF_MEM_MISC));
     sf_status st = predictor_setup(p, m, opt);
-    /* one fold: its weights are set once, not per case */
-    if (st == SF_OK) st = sf_weights_apply(m->weights[0], sf_network_params(p->e.net));
+    /* every fold must fit the plan; a single one stays */
+    for (int f = m->n_folds - 1; f >= 0 && st == SF_OK; f--)
+        st = sf_weights_apply(m->weights[f], sf_network_params(p->e.net));
     if (st != SF_OK) {
         sf_predictor_destroy(&p);
         return sf_trace_(st, __FILE__, __LINE__, "predictor");
@@ -186,40 +284,37 @@ static sf_status make_source(sf_source *src, const sf_predictor *p, const sf_pre
     return SF_OK;
 }
 
-static void add_scaled(float *out, const float *v, int64_t n, float scale, int threads)
+sf_status sf_predictor_rows(sf_predictor *p, const sf_prepared *c, sf_row_sink sink, sf_prof *prof)
 {
-#pragma omp parallel for num_threads(threads > 1 ? threads : 1) schedule(static)
-    for (int64_t i = 0; i < n; i++) out[i] = (out[i] + (v != NULL ? v[i] : 0.0f)) * scale;
+    sf_source src;
+    SF_TRY(make_source(&src, p, c));
+    sf_prof_begin(prof, SF_EV_PREDICT);
+    const sf_status st = run_case(&p->e, &src, sink, prof);
+    sf_prof_end(prof, SF_EV_PREDICT, 0, 0);
+    if (st != SF_OK) return sf_trace_(st, __FILE__, __LINE__, c->id);
+    return SF_OK;
 }
 
-static sf_status run_folds(sf_predictor *p, const sf_source *src, float *out, float *fold_out,
-                           sf_prof *prof)
+/** A sink that keeps all rows. */
+typedef struct {
+    float *out; /* [heads][shape] */
+    int heads;
+    const int64_t *shape;
+} keeper;
+
+static sf_status keep(void *user, int64_t lo, int64_t hi, const float *values)
 {
-    const sf_model *m = p->model;
-    const int64_t n = p->e.heads * volume(src->shape);
-    for (int f = 0; f < m->n_folds; f++) {
-        if (m->n_folds > 1) SF_TRY(sf_weights_apply(m->weights[f], sf_network_params(p->e.net)));
-        SF_TRY(run_case(&p->e, src, f == 0 ? out : fold_out, prof));
-        if (f > 0) add_scaled(out, fold_out, n, 1.0f, p->e.opt.threads);
-    }
-    if (m->n_folds > 1) add_scaled(out, NULL, n, 1.0f / (float)m->n_folds, p->e.opt.threads);
+    const keeper *k = user;
+    const int64_t plane = k->shape[1] * k->shape[2], n = (hi - lo) * plane;
+    for (int c = 0; c < k->heads; c++)
+        memcpy(k->out + (c * k->shape[0] + lo) * plane, values + c * n, (size_t)n * sizeof *values);
     return SF_OK;
 }
 
 sf_status sf_predictor_case(sf_predictor *p, const sf_prepared *c, float *out, sf_prof *prof)
 {
-    sf_source src;
-    float *fold_out = NULL;
-    SF_TRY(make_source(&src, p, c));
-    if (p->model->n_folds > 1)
-        SF_TRY(sf_mem_alloc(&fold_out, (size_t)(p->e.heads * volume(src.shape)), sizeof *fold_out,
-                            SF_MEM_BATCH));
-    sf_prof_begin(prof, SF_EV_PREDICT);
-    const sf_status st = run_folds(p, &src, out, fold_out, prof);
-    sf_prof_end(prof, SF_EV_PREDICT, 0, 0);
-    sf_mem_free(fold_out);
-    if (st != SF_OK) return sf_trace_(st, __FILE__, __LINE__, c->id);
-    return SF_OK;
+    keeper k = { .out = out, .heads = p->e.heads, .shape = c->props.shape };
+    return sf_predictor_rows(p, c, (sf_row_sink){ .take = keep, .user = &k }, prof);
 }
 
 sf_status sf_predict_network(sf_network *net, const sf_config *cfg, const sf_predict_options *opt,
@@ -233,6 +328,7 @@ sf_status sf_predict_network(sf_network *net, const sf_config *cfg, const sf_pre
                  .opt = *opt,
                  .sigmoid = sigmoid,
                  .heads = heads,
+                 .folds = 1,
                  .batch = top.n,
                  .patch = { top.d, top.h, top.w },
                  .in_channels = channels };
@@ -241,8 +337,9 @@ sf_status sf_predict_network(sf_network *net, const sf_config *cfg, const sf_pre
     memcpy(src.shape, shape, sizeof src.shape);
     SF_CHECK(top.c == heads, SF_EINTERNAL, "a network with %lld heads instead of %d",
              (long long)top.c, heads);
+    keeper k = { .out = out, .heads = heads, .shape = shape };
     sf_status st = engine_buffers(&e);
-    if (st == SF_OK) st = run_case(&e, &src, out, NULL);
+    if (st == SF_OK) st = run_case(&e, &src, (sf_row_sink){ .take = keep, .user = &k }, NULL);
     engine_free(&e);
     if (st != SF_OK) return sf_trace_(st, __FILE__, __LINE__, "sf_predict_network");
     return SF_OK;

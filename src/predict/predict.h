@@ -6,6 +6,7 @@
 #define SF_PREDICT_PREDICT_H
 #include "base/prof.h"
 #include "network/network.h"
+#include "predict/rows.h"
 #include "preprocess/pipeline.h"
 
 /** Parameters of one fold by name, float32, detached from any network: copied into it before
@@ -19,6 +20,9 @@ sf_status sf_weights_from_params(sf_weights **out, const sf_params *p);
 /** Every parameter of `p` gets its value; extra tensors in `w` do not matter.
  *  @return SF_EDATA names the file and the first parameter that is missing or has another shape. */
 sf_status sf_weights_apply(const sf_weights *w, sf_params *p);
+/** Start of a training from another one's end (nnunet-training.md 11.5): the same, but the heads
+ *  (".seg_layers.") of `p` stay as they are. @param[out] copied  parameters that got a value */
+sf_status sf_weights_apply_body(const sf_weights *w, sf_params *p, int *copied);
 /** NULL inside is fine; sets NULL. */
 void sf_weights_destroy(sf_weights **w);
 
@@ -51,6 +55,9 @@ typedef struct {
     bool exact;                     /* --conv exact (sf_predictor_create only) */
     bool average_probabilities;     /* the recipe's rule: probabilities, else logits */
     int threads, windows_per_batch; /* windows_per_batch 0 = automatic, from the patch alone */
+    int64_t memory; /* bytes for network, weights and sums together, as far as the sums can help it:
+                       what they may not take goes to a working file. 0 = no bound */
+    const char *scratch_dir; /* folder of that file; NULL: none, no bound */
 } sf_predict_options;
 
 typedef struct sf_predictor sf_predictor;
@@ -59,13 +66,16 @@ sf_status sf_predictor_create(sf_predictor **out, const sf_model *m, const sf_pr
 void sf_predictor_destroy(sf_predictor **p);
 /** All windows x mirrorings x folds of a prepared case. Logits, or probabilities when
  * average_probabilities. Summed in float32 in one fixed order (fold, window, mirroring): same bits
- * for any number of threads or of windows per batch. Memory: sums of all heads (twice with several
- * folds) and the weights of one channel. A cascade's second stage takes c->seg (previous stage's
- * labels) as one-hot channels, unless c->data holds them already.
- *  @param[out] out  [heads][c->props.shape], caller's
- *  @param[in] prof  may be NULL
+ * for any number of threads or of windows per batch, in memory or in a working file. Layer after
+ * layer of windows, all folds in each, so that sums of all heads are held for the rows that windows
+ * still reach only. A cascade's second stage takes c->seg (previous stage's labels) as one-hot
+ * channels, unless c->data holds them already.
+ *  @param[in] sink  gets [heads][rows][plane] of the grid c->props.shape
+ *  @param[in] prof  gets cut, forward, accumulate, and export (the sink's time); may be NULL
  *  @return SF_EDATA: channels that do not fit the model; SF_EINVAL: previous stage's labels are
- * missing. */
+ * missing; SF_EIO: the working file; what the sink returns. */
+sf_status sf_predictor_rows(sf_predictor *p, const sf_prepared *c, sf_row_sink sink, sf_prof *prof);
+/** All rows into out [heads][c->props.shape], the caller's. */
 sf_status sf_predictor_case(sf_predictor *p, const sf_prepared *c, float *out, sf_prof *prof);
 /** The same with a network that the caller holds (validation inside training): one fold, weights as
  * they are, the network's own patch and batch.

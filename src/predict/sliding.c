@@ -1,7 +1,6 @@
 #include "predict/sliding.h"
 #include "base/mem.h"
 #include "predict/window.h"
-#include <math.h>
 #include <string.h>
 
 void sf_sliding_free(sf_sliding *t)
@@ -57,8 +56,7 @@ sf_status sf_sliding_make(sf_sliding *t, const int64_t shape[3], const int64_t p
     return st;
 }
 
-/** First voxel of a sample's window in the image (negative: in the padding), and its mirroring. */
-static const bool *locate(const sf_sliding *t, int64_t index, int64_t corner[3])
+const bool *sf_sliding_locate(const sf_sliding *t, int64_t index, int64_t corner[3])
 {
     int64_t w = index / t->n_mirrors;
     for (int a = 2; a >= 0; a--) {
@@ -66,6 +64,18 @@ static const bool *locate(const sf_sliding *t, int64_t index, int64_t corner[3])
         w /= t->count[a];
     }
     return t->mirror[index % t->n_mirrors];
+}
+
+void sf_sliding_layer(const sf_sliding *t, int l, int64_t *lo, int64_t *hi)
+{
+    const int64_t first = t->start[0][l] - t->pad[0], last = first + t->patch[0];
+    *lo = first < 0 ? 0 : first;
+    *hi = last > t->shape[0] ? t->shape[0] : last;
+}
+
+int64_t sf_sliding_layer_samples(const sf_sliding *t)
+{
+    return (int64_t)t->count[1] * t->count[2] * t->n_mirrors;
 }
 
 /** One line of a channel: x from `corner`, clipped to [0, n), zeros elsewhere, backwards when
@@ -89,7 +99,7 @@ void sf_sliding_cut(const sf_sliding *t, int64_t index, const sf_source *src, fl
                     int threads)
 {
     int64_t corner[3];
-    const bool *flip = locate(t, index, corner);
+    const bool *flip = sf_sliding_locate(t, index, corner);
     const int64_t d = t->patch[0], h = t->patch[1], w = t->patch[2];
     const int64_t lines = (src->channels + src->one_hot) * d * h;
 #pragma omp parallel for num_threads(threads > 1 ? threads : 1) schedule(static)
@@ -103,85 +113,5 @@ void sf_sliding_cut(const sf_sliding *t, int64_t index, const sf_source *src, fl
         else
             cut_line(src, (int)c, (sz * t->shape[1] + sy) * t->shape[2], corner[2], w, flip[2],
                      line);
-    }
-}
-
-/** window (+)= answer, mirrored back. */
-static void add_mirrored(const sf_sliding *t, const bool flip[3], bool first, const float *answer,
-                         const sf_window_sums *s)
-{
-    const int64_t d = t->patch[0], h = t->patch[1], w = t->patch[2];
-#pragma omp parallel for num_threads(s->threads > 1 ? s->threads : 1) schedule(static)
-    for (int64_t l = 0; l < s->heads * d * h; l++) {
-        const int64_t y = l % h, z = l / h % d, c = l / (h * d);
-        const float *in =
-            answer + ((c * d + (flip[0] ? d - 1 - z : z)) * h + (flip[1] ? h - 1 - y : y)) * w;
-        float *out = s->window + l * w;
-        for (int64_t x = 0; x < w; x++) {
-            const float v = in[flip[2] ? w - 1 - x : x];
-            out[x] = first ? v : out[x] + v;
-        }
-    }
-}
-
-/** Mean over the mirrorings, times the importance, into the sums; padding is dropped. */
-static void add_window(const sf_sliding *t, const int64_t corner[3], sf_window_sums *s)
-{
-    const int64_t d = t->patch[0], h = t->patch[1], w = t->patch[2];
-    const int64_t voxels = t->shape[0] * t->shape[1] * t->shape[2];
-    const int64_t x0 = corner[2] < 0 ? -corner[2] : 0,
-                  x1 = corner[2] + w > t->shape[2] ? t->shape[2] - corner[2] : w;
-    const float share = 1.0f / (float)t->n_mirrors; /* a power of two: exact */
-#pragma omp parallel for num_threads(s->threads > 1 ? s->threads : 1) schedule(static)
-    for (int64_t l = 0; l < (s->heads + 1) * d * h; l++) {
-        const int64_t y = l % h, z = l / h % d, c = l / (h * d);
-        const int64_t sz = corner[0] + z, sy = corner[1] + y;
-        if (sz < 0 || sz >= t->shape[0] || sy < 0 || sy >= t->shape[1]) continue;
-        const int64_t at = (sz * t->shape[1] + sy) * t->shape[2] + corner[2];
-        const float *g = s->map != NULL ? s->map + (z * h + y) * w : NULL;
-        const float *in = c < s->heads ? s->window + l * w : NULL;
-        float *out = (c < s->heads ? s->sum + c * voxels : s->weight) + at;
-        for (int64_t x = x0; x < x1; x++)
-            out[x] += (in != NULL ? in[x] * share : 1.0f) * (g != NULL ? g[x] : 1.0f);
-    }
-}
-
-void sf_sliding_add(const sf_sliding *t, int64_t index, const float *answer, sf_window_sums *s)
-{
-    int64_t corner[3];
-    const bool *flip = locate(t, index, corner);
-    const int64_t mirror = index % t->n_mirrors;
-    add_mirrored(t, flip, mirror == 0, answer, s);
-    if (mirror == t->n_mirrors - 1) add_window(t, corner, s);
-}
-
-void sf_sliding_divide(const sf_sliding *t, sf_window_sums *s)
-{
-    const int64_t voxels = t->shape[0] * t->shape[1] * t->shape[2];
-#pragma omp parallel for num_threads(s->threads > 1 ? s->threads : 1) schedule(static)
-    for (int64_t i = 0; i < voxels; i++)
-        for (int c = 0; c < s->heads; c++) s->sum[c * voxels + i] /= s->weight[i];
-}
-
-static void softmax(float *v, int heads, int64_t stride)
-{
-    float top = v[0], sum = 0.0f;
-    for (int c = 1; c < heads; c++) top = fmaxf(top, v[c * stride]);
-    for (int c = 0; c < heads; c++) {
-        v[c * stride] = expf(v[c * stride] - top);
-        sum += v[c * stride];
-    }
-    for (int c = 0; c < heads; c++) v[c * stride] /= sum;
-}
-
-void sf_to_probabilities(float *v, int heads, int64_t voxels, bool sigmoid, int threads)
-{
-#pragma omp parallel for num_threads(threads > 1 ? threads : 1) schedule(static)
-    for (int64_t i = 0; i < voxels; i++) {
-        if (!sigmoid)
-            softmax(v + i, heads, voxels);
-        else
-            for (int c = 0; c < heads; c++)
-                v[c * voxels + i] = 1.0f / (1.0f + expf(-v[c * voxels + i]));
     }
 }

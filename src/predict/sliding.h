@@ -44,23 +44,12 @@ void sf_sliding_free(sf_sliding *t);
 void sf_sliding_cut(const sf_sliding *t, int64_t index, const sf_source *src, float *out,
                     int threads);
 
-/** Running sums of one fold. Borrowed arrays. */
-typedef struct {
-    int heads;
-    const float *map; /* [patch] importance, or NULL: 1 everywhere */
-    float *window;    /* [heads][patch] sum over the mirrorings of the current window */
-    float *sum;       /* [heads][shape] */
-    float *weight;    /* [shape] */
-    int threads;
-} sf_window_sums;
-
-/** Add the answer [heads][patch] to sample `index`; must be called for every index in ascending
- * order. */
-void sf_sliding_add(const sf_sliding *t, int64_t index, const float *answer, sf_window_sums *s);
-/** sum / weight, in place. */
-void sf_sliding_divide(const sf_sliding *t, sf_window_sums *s);
-
-/** Softmax over heads, or a sigmoid per head, in place: v [heads][voxels]. */
-void sf_to_probabilities(float *v, int heads, int64_t voxels, bool sigmoid, int threads);
+/** First voxel of a sample's window in the image (negative: in the padding).
+ *  @return its mirroring, three booleans (borrowed from t) */
+const bool *sf_sliding_locate(const sf_sliding *t, int64_t index, int64_t corner[3]);
+/** Rows [lo, hi) of the image that the windows of layer l cover. */
+void sf_sliding_layer(const sf_sliding *t, int l, int64_t *lo, int64_t *hi);
+/** Samples per layer. */
+int64_t sf_sliding_layer_samples(const sf_sliding *t);
 
 #endif

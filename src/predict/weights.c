@@ -208,3 +208,14 @@ sf_status sf_weights_apply(const sf_weights *w, sf_params *p)
     for (int i = 0; i < p->count; i++) SF_TRY(apply_one(w, &p->item[i], p->dtype));
     return SF_OK;
 }
+
+sf_status sf_weights_apply_body(const sf_weights *w, sf_params *p, int *copied)
+{
+    *copied = 0;
+    for (int i = 0; i < p->count; i++) {
+        if (strstr(p->item[i].name, ".seg_layers.")) continue;
+        SF_TRY(apply_one(w, &p->item[i], p->dtype));
+        ++*copied;
+    }
+    return SF_OK;
+}

@@ -2,6 +2,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "preprocess/origin.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -85,15 +86,16 @@ done:
 /** What the container says about its origin. Caller decrefs. */
 static sf_status make_meta(json_t **out, const sf_plans *plans, const sf_config *cfg)
 {
-    char *text, hex[65];
+    char *text, hex[65], origin[65];
     sf_sha256 h;
     SF_TRY(sf_json_dump(&text, plans->json, 0, true));
     sf_sha256_begin(&h);
     sf_sha256_add(&h, text, strlen(text));
     sf_sha256_end(&h, hex);
     sf_mem_free(text);
-    *out = json_pack("{s:s, s:s, s:s}", "configuration", cfg->name, "plans_sha256", hex, "program",
-                     "segfleet " SEGFLEET_VERSION);
+    SF_TRY(sf_data_origin(origin, plans, cfg));
+    *out = json_pack("{s:s, s:s, s:s, s:s}", "configuration", cfg->name, "plans_sha256", hex,
+                     "data_origin", origin, "program", "segfleet " SEGFLEET_VERSION);
     SF_CHECK(*out != NULL, SF_ENOMEM, "out of memory");
     return SF_OK;
 }

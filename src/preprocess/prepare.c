@@ -1,5 +1,6 @@
 /* One case in memory: transpose, crop, normalise, resample, class locations (nnunet-planning.md 3,
  * 5, 6, 10.3). */
+#include "base/log.h"
 #include "base/mem.h"
 #include "image/nonzero.h"
 #include "preprocess/locations.h"
@@ -140,6 +141,26 @@ static sf_status make_labels(const work *w, const sf_case_props *p, int16_t **se
                               separate_axis(w, r, p), argmax, w->threads);
 }
 
+static bool has_label(const int16_t *seg, int64_t n, const int *value, int count)
+{
+    for (int64_t i = 0; i < n; i++)
+        for (int k = 0; k < count; k++)
+            if (seg[i] == value[k]) return true;
+    return false;
+}
+
+/** A small object may fall between the voxels of the new grid. */
+static void warn_lost(const work *w, const sf_prepared *c, const sf_labels *l)
+{
+    const int64_t before = volume(c->props.shape_after_crop);
+    for (int e = 0; e < l->n_eval; e++)
+        if (c->loc.count[e] == 0 && has_label(w->seg, before, l->eval[e].value, l->eval[e].count))
+            sf_log(SF_LOG_WARN, "preprocess",
+                   "case=%s cfg=%s class=%s is lost by resampling: too small for this spacing",
+                   c->id, w->cfg->name ? w->cfg->name : "-",
+                   l->eval[e].name ? l->eval[e].name : "-");
+}
+
 static sf_status fill_prepared(work *w, sf_prepared *c, const sf_labels *labels,
                                const int32_t *seg_or_null)
 {
@@ -159,6 +180,7 @@ static sf_status fill_prepared(work *w, sf_prepared *c, const sf_labels *labels,
     SF_GOTO(done, st,
             sf_locations_make(&c->loc, seg, c->props.shape, labels, recipe->prep.min_locations,
                               recipe->prep.location_fraction));
+    warn_lost(w, c, labels);
     c->seg = seg;
     seg = NULL;
 done:

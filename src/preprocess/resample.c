@@ -171,14 +171,15 @@ static sf_status clip_to_input(const job *j, const float *src, double *v, const 
     return SF_OK;
 }
 
-static sf_status resample_channel(const job *j, const float *src, float *dst)
+/** `src` begins with row `first` of the channel. */
+static sf_status resample_channel(const job *j, const float *src, int64_t first, float *dst)
 {
     int64_t dims[3];
     loaded_shape(j, dims);
     const int64_t n = volume(dims), plane = j->from[1] * j->from[2];
     double *buf;
     SF_TRY(sf_mem_alloc(&buf, (size_t)n, sizeof *buf, SF_MEM_SCRATCH));
-    const float *rows = src + j->map[0].first * plane;
+    const float *rows = src + (j->map[0].first - first) * plane;
 #pragma omp parallel for num_threads(j->threads > 1 ? j->threads : 1) schedule(static)
     for (int64_t i = 0; i < n; i++) buf[i] = (double)rows[i];
     sf_status st;
@@ -193,23 +194,55 @@ done:
     return st;
 }
 
+sf_status sf_resample_data_part(const float *src, const int64_t from[3], int64_t first,
+                                int64_t last, float *dst, const int64_t to[3], int64_t lo,
+                                int64_t hi, int channels, int order, int order_z, int axis,
+                                int threads)
+{
+    job j;
+    SF_TRY(job_make(&j, from, to, lo, hi, order, order_z, axis, threads));
+    const int64_t plane = from[1] * from[2], out = (hi - lo) * to[1] * to[2];
+    const int64_t in = (last - first) * plane;
+    const bool all = order == 3 && !same_shape(&j); /* the range of the whole channel clips */
+    sf_status st = SF_OK;
+    SF_CHECK_GOTO(done, st,
+                  first <= (all ? 0 : j.map[0].first) && last >= (all ? from[0] : j.map[0].last),
+                  SF_EINVAL, "resampling rows %lld..%lld needs other input than %lld..%lld",
+                  (long long)lo, (long long)hi, (long long)first, (long long)last);
+    for (int c = 0; c < channels && out > 0; c++) {
+        const float *channel = src + c * in;
+        if (same_shape(&j))
+            memcpy(dst + c * out, channel + (lo - first) * plane, (size_t)out * sizeof *dst);
+        else
+            SF_GOTO(done, st, resample_channel(&j, channel, first, dst + c * out));
+    }
+done:
+    job_free(&j);
+    return st;
+}
+
+sf_status sf_resample_needs(const int64_t from[3], const int64_t to[3], int order, int order_z,
+                            int axis, int64_t *first, int64_t *last)
+{
+    job j;
+    SF_TRY(job_make(&j, from, to, 0, to[0], order, order_z, axis, 1));
+    const sf_axis_map *m = &j.map[0];
+    const bool all = !same_shape(&j) && (order == 3 || (m->order == 3 && !m->identity));
+    for (int64_t k = 0; k < to[0]; k++) {
+        const int64_t start = m->identity ? k : m->first + m->start[k];
+        first[k] = all ? 0 : start;
+        last[k] = all ? from[0] : start + (m->identity ? 1 : m->taps);
+    }
+    job_free(&j);
+    return SF_OK;
+}
+
 sf_status sf_resample_data_slab(const float *src, const int64_t from[3], float *dst,
                                 const int64_t to[3], int64_t lo, int64_t hi, int channels,
                                 int order, int order_z, int axis, int threads)
 {
-    job j;
-    SF_TRY(job_make(&j, from, to, lo, hi, order, order_z, axis, threads));
-    const int64_t out = (hi - lo) * to[1] * to[2], in = volume(from);
-    sf_status st = SF_OK;
-    for (int c = 0; c < channels && st == SF_OK && out > 0; c++) {
-        if (same_shape(&j))
-            memcpy(dst + c * out, src + c * in + lo * from[1] * from[2], (size_t)out * sizeof *dst);
-        else
-            st = resample_channel(&j, src + c * in, dst + c * out);
-    }
-    job_free(&j);
-    if (st != SF_OK) return sf_trace_(st, __FILE__, __LINE__, "resample_channel");
-    return SF_OK;
+    return sf_resample_data_part(src, from, 0, from[0], dst, to, lo, hi, channels, order, order_z,
+                                 axis, threads);
 }
 
 sf_status sf_resample_data(const float *src, const int64_t from[3], float *dst, const int64_t to[3],

@@ -42,9 +42,20 @@ sf_status sf_resample_labels(const int16_t *src, const int64_t from[3], int16_t 
 
 /** Rows [lo, hi) of the first axis of sf_resample_data's result: dst
  * [channels][hi-lo][to[1]][to[2]]. With orders 0 and 1 only the input rows that these need are
- * touched: this is what the export streams. */
+ * touched. */
 sf_status sf_resample_data_slab(const float *src, const int64_t from[3], float *dst,
                                 const int64_t to[3], int64_t lo, int64_t hi, int channels,
                                 int order, int order_z, int axis, int threads);
+
+/** The same from a part of the input: src holds its rows [first, last), [channels][last-first]
+ * [from[1]][from[2]]. This is how the export streams. SF_EINVAL when they are not enough. */
+sf_status sf_resample_data_part(const float *src, const int64_t from[3], int64_t first,
+                                int64_t last, float *dst, const int64_t to[3], int64_t lo,
+                                int64_t hi, int channels, int order, int order_z, int axis,
+                                int threads);
+/** Input rows [first[k], last[k]) that row k of the result needs; both ascend. The arrays have
+ * to[0] entries, the caller's. Order 3 anywhere: all rows. */
+sf_status sf_resample_needs(const int64_t from[3], const int64_t to[3], int order, int order_z,
+                            int axis, int64_t *first, int64_t *last);
 
 #endif

@@ -1,7 +1,9 @@
 #include "train/group.h"
 #include "base/mem.h"
 #include "mpi/grad.h"
+#include "mpi/halo.h"
 #include "network/loss.h"
+#include "network/slabs.h"
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -13,8 +15,14 @@ struct sf_group {
     int rank, size;
     int64_t batch;
     sf_network *net;
-    sf_grad *grad;        /* NULL: one rank */
-    int64_t *sample;      /* [size + 1]: first sample of each rank */
+    sf_prof *prof;
+    sf_arch arch;
+    int64_t patch[3];
+    sf_grad *grad;  /* NULL: one rank */
+    sf_comm *mates; /* ranks of the same sample; NULL: alone with it */
+    sf_halo *halo;
+    int64_t exchanged;    /* bytes by the formula since the last sf_group_step */
+    int64_t step_halo;    /* the same of the last whole step */
     int64_t *row;         /* [size + 1]: cuts of the last gathered array */
     sf_grad_info *order;  /* [n]: parameters in the order of the backward pass */
     int64_t *first;       /* [n][size + 1]: their positions (mpi/grad.h) */
@@ -26,27 +34,83 @@ struct sf_group {
     sf_status failed;     /* of a call from within the backward pass */
 };
 
-/* --- making -------------------------------------------------------------------------------------
+/* --- who computes what --------------------------------------------------------------------------
  */
 
-sf_status sf_group_create(sf_group **out, sf_comm *c, int64_t batch)
+int64_t sf_group_most(const sf_arch *arch, const int64_t patch[3], int64_t batch)
 {
+    return batch * sf_slabs_most(arch, patch);
+}
+
+/* First sample of a rank, its slab and the number of slabs of that sample. */
+typedef struct {
+    int64_t first, count;
+    int slab, slabs;
+} share;
+
+static share share_of(const sf_group *g, int rank)
+{
+    const int64_t size = g->size, batch = g->batch;
+    share s = { batch * rank / size, batch * (rank + 1) / size - batch * rank / size, 0, 1 };
+    if (size <= batch) return s;
+    /* the sample whose ranks [size*s/batch, size*(s+1)/batch) hold this one */
+    s.first = (batch * (rank + 1) - 1) / size;
+    s.count = 1;
+    s.slab = (int)(rank - size * s.first / batch);
+    s.slabs = (int)(size * (s.first + 1) / batch - size * s.first / batch);
+    return s;
+}
+
+void sf_group_share(const sf_group *g, sf_network_options *o)
+{
+    const share s = share_of(g, g->rank);
+    o->batch = s.count;
+    o->first = s.first;
+    o->whole = g->size > 1 ? g->batch : 0;
+    o->slab = s.slab;
+    o->slabs = s.slabs;
+}
+
+/* Cuts of what has `width` entries per sample, which the first rank of each sample gives. */
+static void cut_rows(sf_group *g, int64_t width)
+{
+    for (int r = 0; r < g->size; r++) {
+        const share s = share_of(g, r);
+        g->row[r] = (s.first + (s.slab > 0)) * width;
+    }
+    g->row[g->size] = g->batch * width;
+}
+
+static int64_t rows_own(const sf_group *g, int64_t width)
+{
+    const share s = share_of(g, g->rank);
+    return s.slab == 0 ? s.count * width : 0;
+}
+
+sf_status sf_group_create(sf_group **out, sf_comm *c, const sf_arch *arch, const int64_t patch[3],
+                          int64_t batch)
+{
+    const int64_t most = sf_group_most(arch, patch, batch);
     *out = NULL;
     sf_group *g = NULL;
-    SF_CHECK(sf_comm_size(c) <= batch, SF_EINVAL,
-             "%d ranks for one training, but its batch has %" PRId64
-             " samples: run it on at most as many ranks",
-             sf_comm_size(c), batch);
-    SF_TRY(sf_mem_calloc(&g, 1, sizeof *g, SF_MEM_MISC));
+    SF_CHECK(sf_comm_size(c) <= most, SF_EINVAL,
+             "%d ranks for one training, but its batch of %" PRId64
+             " samples can be shared by at most %" PRId64,
+             sf_comm_size(c), batch, most);
+    sf_status st = sf_mem_calloc(&g, 1, sizeof *g, SF_MEM_MISC);
+    SF_GOTO(fail, st, sf_comm_agree(c, st));
     g->comm = c;
     g->rank = sf_comm_rank(c);
     g->size = sf_comm_size(c);
     g->batch = batch;
-    sf_status st;
-    const size_t cuts = (size_t)g->size + 1;
-    SF_GOTO(fail, st, sf_mem_alloc(&g->sample, cuts, sizeof *g->sample, SF_MEM_MISC));
-    SF_GOTO(fail, st, sf_mem_alloc(&g->row, cuts, sizeof *g->row, SF_MEM_MISC));
-    for (int r = 0; r <= g->size; r++) g->sample[r] = batch * r / g->size;
+    g->arch = *arch;
+    memcpy(g->patch, patch, sizeof g->patch);
+    const share s = share_of(g, g->rank);
+    st = sf_mem_alloc(&g->row, (size_t)g->size + 1, sizeof *g->row, SF_MEM_MISC);
+    SF_GOTO(fail, st, sf_comm_agree(c, st));
+    if (g->size > batch) SF_GOTO(fail, st, sf_comm_split(&g->mates, c, (int)s.first, g->rank));
+    if (g->mates) st = sf_halo_create(&g->halo, g->mates);
+    SF_GOTO(fail, st, sf_comm_agree(c, st));
     *out = g;
     return SF_OK;
 fail:
@@ -59,21 +123,20 @@ void sf_group_destroy(sf_group **group)
     sf_group *g = *group;
     *group = NULL;
     if (!g) return;
-    if (g->net) sf_network_on_grad(g->net, NULL, NULL);
+    if (g->net) {
+        sf_network_on_grad(g->net, NULL, NULL);
+        sf_network_on_share(g->net, NULL, NULL);
+    }
     sf_grad_destroy(&g->grad);
-    void *all[] = {
-        g->sample, g->row, g->order, g->first, g->square, g->square_at, g->param_square
-    };
+    sf_halo_destroy(&g->halo);
+    if (g->mates) sf_comm_destroy(&g->mates);
+    void *all[] = { g->row, g->order, g->first, g->square, g->square_at, g->param_square };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) sf_mem_free(all[i]);
     sf_mem_free(g);
 }
 
-void sf_group_share(const sf_group *g, int64_t *first, int64_t *count, int64_t *whole)
-{
-    *first = g->sample[g->rank];
-    *count = g->sample[g->rank + 1] - *first;
-    *whole = g->size > 1 ? g->batch : 0;
-}
+/* --- making -------------------------------------------------------------------------------------
+ */
 
 static int64_t blocks_of(int64_t count) { return (count + SF_GRAD_UNIT - 1) / SF_GRAD_UNIT; }
 
@@ -101,6 +164,19 @@ static sf_status plan_squares(sf_group *g)
     return sf_mem_alloc(&g->param_square, one, sizeof *g->param_square, SF_MEM_MISC);
 }
 
+/* Where the leaves of each rank begin. */
+static sf_status find_positions(const sf_group *g, const sf_grad_info *o, int64_t *first)
+{
+    sf_slabs slabs = { .n = 0 };
+    for (int r = 0; r < g->size; r++) {
+        const share s = share_of(g, r);
+        if (s.slabs != slabs.n) SF_TRY(sf_slabs_plan(&slabs, &g->arch, g->patch, s.slabs));
+        first[r] = s.first * o->leaves + sf_slabs_leaf(&slabs, o->shape, o->leaves, s.slab);
+    }
+    first[g->size] = g->batch * o->leaves;
+    return SF_OK;
+}
+
 static sf_status describe(sf_group *g, sf_grad_tensor *t)
 {
     const sf_params *p = sf_network_params(g->net);
@@ -109,7 +185,7 @@ static sf_status describe(sf_group *g, sf_grad_tensor *t)
         const sf_grad_info *o = &g->order[i];
         const sf_param *q = &p->item[o->param];
         int64_t *first = g->first + (int64_t)i * (g->size + 1);
-        for (int r = 0; r <= g->size; r++) first[r] = g->sample[r] * o->leaves;
+        SF_TRY(find_positions(g, o, first));
         t[i] = (sf_grad_tensor){ .count = q->count,
                                  .wide = o->wide,
                                  .tree = { g->batch, o->leaves },
@@ -131,6 +207,19 @@ static void ready(void *user, int param, const void *const *part, int parts)
     g->next++;
 }
 
+/* sf_share_fn: halos, or slices for all ranks of the sample. */
+static sf_status exchange(void *user, void *data, int64_t outer, int64_t bytes,
+                          const int64_t *border, int64_t halo)
+{
+    sf_group *g = user;
+    const int64_t sent = sf_halo_bytes(g->halo, outer, bytes, border, halo);
+    g->exchanged += sent;
+    sf_prof_begin(g->prof, SF_EV_HALO);
+    SF_TRY(sf_halo_share(g->halo, data, outer, bytes, border, halo));
+    sf_prof_end(g->prof, SF_EV_HALO, 0, (double)sent);
+    return g->grad ? sf_grad_poll(g->grad) : SF_OK;
+}
+
 /* The lowest resolution has weight 0 (nnunet-training.md 3) and no gradient. */
 static int grad_order(sf_network *net, sf_grad_info *order)
 {
@@ -141,11 +230,12 @@ static int grad_order(sf_network *net, sf_grad_info *order)
     return sf_network_grad_order(net, order);
 }
 
-sf_status sf_group_attach(sf_group *g, sf_network *net, int64_t bucket_bytes)
+sf_status sf_group_attach(sf_group *g, sf_network *net, int64_t bucket_bytes, sf_prof *prof)
 {
     sf_grad_tensor *t = NULL;
     const sf_params *p = sf_network_params(net);
     g->net = net;
+    g->prof = prof;
     if (g->size == 1) return SF_OK;
     const size_t n = (size_t)p->count;
     sf_status st = sf_mem_alloc(&g->order, n, sizeof *g->order, SF_MEM_MISC);
@@ -158,6 +248,7 @@ sf_status sf_group_attach(sf_group *g, sf_network *net, int64_t bucket_bytes)
         sf_grad_create(&g->grad, g->comm, t, g->n, bucket_bytes > 0 ? bucket_bytes : BUCKET_BYTES));
     SF_GOTO(done, st, sf_comm_agree(g->comm, plan_squares(g)));
     sf_network_on_grad(net, ready, g);
+    sf_network_on_share(net, g->halo ? exchange : NULL, g);
 done:
     sf_mem_free(t);
     return st;
@@ -169,8 +260,8 @@ done:
 sf_status sf_group_gather(void *group, double *rows, int64_t width)
 {
     sf_group *g = group;
-    for (int r = 0; r <= g->size; r++) g->row[r] = g->sample[r] * width;
-    g->gathered += (g->row[g->rank + 1] - g->row[g->rank]) * 8 * (g->size - 1);
+    cut_rows(g, width);
+    g->gathered += rows_own(g, width) * 8 * (g->size - 1);
     return sf_comm_allgather_f64(g->comm, rows, g->row);
 }
 
@@ -182,8 +273,11 @@ sf_status sf_group_backward(sf_group *g)
     SF_TRY(sf_grad_begin(g->grad));
     sf_status st = sf_network_backward(g->net);
     if (st == SF_OK) st = g->failed;
+    sf_prof_begin(g->prof, SF_EV_REDUCE);
     SF_TRY(sf_comm_agree(g->comm, st)); /* else the others would wait for what is missing */
-    return sf_grad_finish(g->grad);
+    SF_TRY(sf_grad_finish(g->grad));
+    sf_prof_end(g->prof, SF_EV_REDUCE, 0, 0);
+    return SF_OK;
 }
 
 /* Sums of squares of the own blocks, then of everybody's. */
@@ -233,7 +327,12 @@ sf_status sf_group_step(sf_group *g, const sf_optim *o, double lr, int threads, 
         q->has_velocity = true;
     }
     if (norm) *norm = all;
-    return sf_grad_share(g->grad);
+    g->step_halo = g->exchanged;
+    g->exchanged = 0;
+    sf_prof_begin(g->prof, SF_EV_REDUCE);
+    SF_TRY(sf_grad_share(g->grad));
+    sf_prof_end(g->prof, SF_EV_REDUCE, 0, (double)sf_grad_bytes(g->grad));
+    return SF_OK;
 }
 
 sf_status sf_group_collect(sf_group *g)
@@ -257,13 +356,13 @@ done:
 int64_t sf_group_step_bytes(const sf_group *g)
 {
     if (!g->grad) return 0;
-    const int64_t samples = g->sample[g->rank + 1] - g->sample[g->rank];
-    const int64_t rows = samples * sf_loss_gathered(g->net);
+    const int64_t rows = rows_own(g, sf_loss_gathered(g->net));
     const int64_t blocks = g->square_at[g->rank + 1] - g->square_at[g->rank];
-    return sf_grad_bytes(g->grad) + (g->size - 1) * 8 * (rows + blocks);
+    return sf_grad_bytes(g->grad) + g->step_halo + (g->size - 1) * 8 * (rows + blocks);
 }
 
 int64_t sf_group_sent(const sf_group *g)
 {
-    return g->grad ? sf_grad_sent(g->grad) + g->gathered : 0;
+    if (!g->grad) return 0;
+    return sf_grad_sent(g->grad) + g->gathered + (g->halo ? sf_halo_sent(g->halo) : 0);
 }

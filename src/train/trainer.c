@@ -7,6 +7,7 @@
 #include "train/group.h"
 #include "train/handover.h"
 #include "train/history.h"
+#include "train/pretrained.h"
 #include "train/validate.h"
 #include <math.h>
 #include <string.h>
@@ -15,6 +16,7 @@ typedef struct {
     const sf_train_options *opt;
     sf_comm *comm; /* of the ranks that share this training; rank 0 writes all files */
     sf_group *group;
+    int64_t first, count; /* our samples of each batch */
     const sf_config *cfg;
     const sf_recipe *recipe;
     const sf_labels *labels;
@@ -60,11 +62,15 @@ static sf_status make_paths(trainer *t)
 static sf_status describe_run(trainer *t)
 {
     bool axis[3];
+    char pretrained[65];
+    const json_t *plans = t->opt->plans->json;
     sf_mirror_axes(t->cfg, t->opt->mirror, axis);
-    json_t *j = json_pack(
-        "{s:s,s:[b,b,b],s:b,s:O}", "recipe", t->recipe->name, "mirror_axes", axis[0], axis[1],
-        axis[2], "exact", t->opt->exact, "configuration",
-        json_object_get(json_object_get(t->opt->plans->json, "configurations"), t->cfg->name));
+    SF_TRY(sf_pretrained_hash(pretrained, t->opt->pretrained));
+    json_t *j =
+        json_pack("{s:s,s:[b,b,b],s:b,s:O,s:s,s:O*}", "recipe", t->recipe->name, "mirror_axes",
+                  axis[0], axis[1], axis[2], "exact", t->opt->exact, "configuration",
+                  json_object_get(json_object_get(plans, "configurations"), t->cfg->name),
+                  "pretrained", pretrained, "variant", json_object_get(plans, "segfleet_variant"));
     SF_CHECK(j, SF_ENOMEM, "out of memory");
     sf_status st = sf_json_dump(&t->state.extra_json, j, 0, false);
     json_decref(j);
@@ -89,24 +95,21 @@ static sf_status fresh_state(trainer *t)
 
 static sf_status make_network(trainer *t)
 {
-    int64_t first, count, whole;
-    SF_TRY(sf_group_create(&t->group, t->comm, t->state.batch));
-    sf_group_share(t->group, &first, &count, &whole);
-    t->loss.gather = whole > 0 ? sf_group_gather : NULL;
-    t->loss.gather_user = t->group;
     sf_network_options o = { .arch = &t->cfg->arch,
                              .in_channels =
                                  sf_plans_input_channels(t->opt->plans, t->cfg, t->labels),
                              .heads = t->labels->n_heads,
-                             .batch = count,
-                             .first = first,
-                             .whole = whole,
                              .dtype = SF_F32,
                              .training = true,
-                             .deep_supervision = true,
+                             .deep_supervision = t->recipe->train.deep_supervision,
                              .exact = t->opt->exact,
                              .threads = t->opt->threads };
     memcpy(o.patch, t->cfg->patch, sizeof o.patch);
+    sf_group_share(t->group, &o);
+    t->loss.gather = o.whole > 0 ? sf_group_gather : NULL;
+    t->loss.gather_user = t->group;
+    t->first = o.first;
+    t->count = o.batch;
     SF_TRY(sf_network_create(&t->net, &o));
     int64_t field[3];
     sf_network_receptive_field(t->net, field);
@@ -127,8 +130,6 @@ static sf_status make_network(trainer *t)
 static sf_status make_loader(trainer *t, bool training, sf_loader **out)
 {
     const sf_id_list *list = training ? t->opt->train : t->opt->val;
-    int64_t first, count, whole;
-    sf_group_share(t->group, &first, &count, &whole);
     const sf_loader_options o = { .cases = t->cases,
                                   .ids = (const char *const *)list->id,
                                   .n_ids = list->count,
@@ -139,8 +140,8 @@ static sf_status make_loader(trainer *t, bool training, sf_loader **out)
                                                                           : t->previous_val),
                                   .key = t->opt->key,
                                   .batch = t->state.batch,
-                                  .first = first,
-                                  .count = count,
+                                  .first = t->first,
+                                  .count = t->count,
                                   .training = training,
                                   .mirror = t->opt->mirror,
                                   .threads = t->opt->loader_threads,
@@ -195,7 +196,11 @@ static sf_status cut_history(trainer *t, int64_t epoch)
 
 static sf_status resume(trainer *t, bool begun)
 {
-    if (!begun) return cut_history(t, 0);
+    if (!begun) {
+        if (t->opt->pretrained)
+            SF_TRY(sf_pretrained_apply(sf_network_params(t->net), t->opt->pretrained));
+        return cut_history(t, 0);
+    }
     sf_train_state s = { 0 };
     sf_status st;
     SF_GOTO(done, st, sf_checkpoint_load(t->latest, &s, sf_network_params(t->net), true));
@@ -227,6 +232,7 @@ done:
 static sf_status save(trainer *t, const char *path)
 {
     sf_status st = SF_OK;
+    if (t->opt->no_checkpoints) return SF_OK;
     SF_TRY(sf_group_collect(t->group));
     if (writes(t)) st = sf_checkpoint_save(path, &t->state, sf_network_params(t->net));
     return sf_comm_agree(t->comm, st);
@@ -305,8 +311,10 @@ static sf_status train_part(trainer *t, double lr)
         SF_TRY(ask_all(t, stop_due));
         if (stop_due[0]) {
             SF_TRY(save_latest(t));
-            return SF_FAIL(SF_ESTOP, "stopped at epoch %lld, iteration %lld: run again to continue",
-                           (long long)s->epoch, (long long)s->iteration);
+            return SF_FAIL(SF_ESTOP, "stopped at epoch %lld, iteration %lld: run again to %s",
+                           (long long)s->epoch, (long long)s->iteration,
+                           t->opt->no_checkpoints ? "start anew, as no checkpoint was wanted"
+                                                  : "continue");
         }
         if (stop_due[1]) SF_TRY(save_latest(t));
     }
@@ -393,13 +401,15 @@ static sf_status run_epoch(trainer *t)
     return st;
 }
 
-/* Predictions of an older training in this folder do not belong to these weights. */
+/* Predictions of other weights do not belong to these. */
 static sf_status drop_predictions(trainer *t)
 {
-    static const char *const older[] = { "validation", "predicted_next_stage" };
-    for (int i = 0; i < 2 && writes(t); i++) {
+    static const char *const all[] = { "validation", "predicted_next_stage", "validation_best" };
+    const int first = t->opt->part == SF_TRAIN_VALIDATE_BEST ? 2 : 0;
+    const int end = t->opt->part == SF_TRAIN_VALIDATE ? 2 : 3;
+    for (int i = first; i < end && writes(t); i++) {
         char path[SF_PATH_MAX];
-        SF_TRY(sf_path_join(path, t->dir, older[i], NULL));
+        SF_TRY(sf_path_join(path, t->dir, all[i], NULL));
         SF_TRY(sf_path_remove(path));
     }
     return SF_OK;
@@ -430,14 +440,35 @@ static sf_status train_all(trainer *t)
     return SF_OK;
 }
 
-/* Finished weights: of this very run, or the user must hear of it. */
-static sf_status load_final(trainer *t)
+/* Weights that are there: of this very run, or the user must hear of it. */
+static sf_status load_weights(trainer *t, const char *path)
 {
     sf_train_state s = { 0 };
-    sf_status st = sf_checkpoint_load(t->final, &s, sf_network_params(t->net), false);
-    if (st == SF_OK) st = same_run(t, &s, t->final);
+    sf_status st = sf_checkpoint_load(path, &s, sf_network_params(t->net), false);
+    if (st == SF_OK) st = same_run(t, &s, path);
     sf_train_state_free(&s);
     return st;
+}
+
+static sf_status take_weights(trainer *t)
+{
+    const char *path = t->opt->part == SF_TRAIN_VALIDATE_BEST ? t->best : t->final;
+    SF_CHECK(sf_path_is_file(path), SF_EINVAL,
+             "%s is not there: train this fold before validating it", path);
+    SF_TRY(load_weights(t, path));
+    return drop_predictions(t);
+}
+
+static sf_status validate(trainer *t)
+{
+    return sf_validate_fold(t->comm, t->opt, t->cases, sf_network_params(t->net),
+                            sf_handover_labels(t->previous_val), t->dir);
+}
+
+static sf_status validate_anew(trainer *t)
+{
+    SF_TRY(sf_comm_agree(t->comm, take_weights(t)));
+    return validate(t);
 }
 
 /* Labels of the first stage of a cascade: for validation always, for training when there is any
@@ -449,15 +480,15 @@ static sf_status open_previous(trainer *t)
     SF_CHECK(o->splits, SF_EINTERNAL, "%s: a second stage without splits", t->cfg->name);
     SF_TRY(
         sf_handover_open(&t->previous_val, o->work, &o->key, t->cfg, o->splits, o->val, t->cases));
-    if (sf_path_is_file(t->final)) return SF_OK;
+    if (sf_path_is_file(t->final) || o->part != SF_TRAIN_WHOLE) return SF_OK;
     return sf_handover_open(&t->previous_train, o->work, &o->key, t->cfg, o->splits, o->train,
                             t->cases);
 }
 
-static sf_status setup(trainer *t)
+/* What is to be trained, before any big file is touched. */
+static sf_status describe(trainer *t)
 {
     const sf_train_options *o = t->opt;
-    char container[SF_PATH_MAX];
     t->recipe = o->plans->recipe;
     t->labels = &o->dataset->labels;
     SF_TRY(sf_plans_config(&t->cfg, o->plans, o->key.config));
@@ -474,6 +505,13 @@ static sf_status setup(trainer *t)
                                  .weight_ce = t->recipe->train.weight_ce,
                                  .weight_dice = t->recipe->train.weight_dice,
                                  .global_batch = t->state.batch };
+    return SF_OK;
+}
+
+static sf_status setup(trainer *t)
+{
+    const sf_train_options *o = t->opt;
+    char container[SF_PATH_MAX];
     SF_TRY(sf_work_container(container, o->work, sf_plans_data_owner(o->plans, t->cfg)->name));
     SF_TRY(sf_cases_open(&t->cases, container, false));
     SF_TRY(open_previous(t));
@@ -483,11 +521,12 @@ static sf_status setup(trainer *t)
 bool sf_train_is_done(const char *work, const sf_task_key *key, const sf_plans *plans,
                       const sf_id_list *val, bool probabilities)
 {
-    char dir[SF_PATH_MAX];
+    char dir[SF_PATH_MAX], final[SF_PATH_MAX];
     const sf_config *cfg;
     if (sf_plans_config(&cfg, plans, key->config) != SF_OK) return false;
     if (sf_work_fold_dir(dir, work, key) != SF_OK) return false;
-    return sf_validate_complete(dir, val, probabilities) &&
+    return sf_path_join(final, dir, "checkpoint_final.h5", NULL) == SF_OK &&
+           sf_path_is_file(final) && sf_validate_complete(dir, val, probabilities) &&
            (!cfg->next_stage || sf_handover_complete(dir, cfg->next_stage, val));
 }
 
@@ -510,24 +549,25 @@ static sf_status train_and_validate(trainer *t)
     const sf_train_options *o = t->opt;
     bool trained = sf_path_is_file(t->final);
     SF_TRY(ask_first(t, &trained));
-    SF_TRY(trained ? sf_comm_agree(t->comm, load_final(t)) : train_all(t));
+    SF_TRY(trained ? sf_comm_agree(t->comm, load_weights(t, t->final)) : train_all(t));
     /* also what a kill after the last epoch left */
-    SF_TRY(sf_comm_agree(t->comm, writes(t) ? sf_path_remove(t->latest) : SF_OK));
+    const bool clear = writes(t) && !o->no_checkpoints;
+    SF_TRY(sf_comm_agree(t->comm, clear ? sf_path_remove(t->latest) : SF_OK));
     bool done = sf_train_is_done(o->work, &o->key, o->plans, o->val, o->save_probabilities);
     SF_TRY(ask_first(t, &done));
-    if (done) return SF_OK;
-    return sf_validate_fold(t->comm, o, t->cases, sf_network_params(t->net),
-                            sf_handover_labels(t->previous_val), t->dir);
+    return done ? SF_OK : validate(t);
 }
 
 sf_status sf_train_run(sf_comm *group, const sf_train_options *opt)
 {
     trainer t = { .opt = opt, .comm = group };
-    sf_status st = setup(&t);
-    SF_GOTO(done, st, sf_comm_agree(group, st));
-    SF_GOTO(done, st, sf_group_attach(t.group, t.net, 0));
+    sf_status st;
+    SF_GOTO(done, st, sf_comm_agree(group, describe(&t)));
+    SF_GOTO(done, st, sf_group_create(&t.group, group, &t.cfg->arch, t.cfg->patch, t.state.batch));
+    SF_GOTO(done, st, sf_comm_agree(group, setup(&t)));
+    SF_GOTO(done, st, sf_group_attach(t.group, t.net, 0, &t.prof));
     open_log(&t);
-    SF_GOTO(done, st, train_and_validate(&t));
+    SF_GOTO(done, st, opt->part == SF_TRAIN_WHOLE ? train_and_validate(&t) : validate_anew(&t));
 done:
     if (writes(&t)) sf_log_file_close();
     sf_loader_destroy(&t.train);

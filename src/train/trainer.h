@@ -8,6 +8,14 @@
 #include "plan/splits.h"
 #include "predict/export.h"
 
+/** What is asked of a training. */
+typedef enum {
+    SF_TRAIN_WHOLE,        /* train what is left, validate what is left */
+    SF_TRAIN_VALIDATE,     /* validate checkpoint_final.h5 anew */
+    SF_TRAIN_VALIDATE_BEST /* validate checkpoint_best.h5, into validation_best: these segmentations
+                              enter neither selection nor the next stage of a cascade */
+} sf_train_part;
+
 typedef struct {
     const char *work; /* work folder */
     sf_task_key key;
@@ -24,17 +32,22 @@ typedef struct {
     bool (*stop)(void *user);
     void *stop_user; /* asked after every step; true: write checkpoint_latest and return SF_ESTOP */
     bool save_probabilities; /* of the validation cases, for ensembles */
+    sf_train_part part;
+    const char *pretrained; /* checkpoint of ours or nnU-Net's .pth whose weights, but for the
+                               heads, a new training starts from; NULL: random weights */
+    bool no_checkpoints;    /* write none: a stop loses the training, and the fold is not done */
 } sf_train_options;
 
-/** Is nothing left to do: validated, and what the next stage of a cascade needs is written? Not
- * collective. */
+/** Is nothing left to do: weights are there, validated, and what the next stage of a cascade needs
+ * is written? Not collective. */
 bool sf_train_is_done(const char *work, const sf_task_key *key, const sf_plans *plans,
                       const sf_id_list *val, bool probabilities);
 
 /** Collective over `group`. Resumes from checkpoint_latest.h5 when it is there, skips what is
  * finished (checkpoint_final.h5, validation/summary.json). Bits equal the uninterrupted run.
- *  @return SF_EINVAL: the checkpoint that is there was made with other options (names the first);
- *  SF_EDATA: damaged files, a loss that is not finite; SF_ESTOP: stopped, run again. */
+ *  @return SF_EINVAL: the checkpoint that is there was made with other options (names the first),
+ * or there is none to validate; SF_EDATA: damaged files, a loss that is not finite; SF_ESTOP:
+ * stopped, run again. */
 sf_status sf_train_run(sf_comm *group, const sf_train_options *opt);
 
 #endif

@@ -242,8 +242,10 @@ static sf_status open_validator(validator *v, bool first)
 {
     const sf_train_options *o = v->opt;
     SF_TRY(sf_plans_config(&v->cfg, o->plans, o->key.config));
-    if (v->cfg->next_stage) SF_TRY(sf_plans_config(&v->next, o->plans, v->cfg->next_stage));
-    SF_TRY(sf_path_join(v->dir, v->fold_dir, "validation", NULL));
+    const bool best = o->part == SF_TRAIN_VALIDATE_BEST;
+    if (v->cfg->next_stage && !best)
+        SF_TRY(sf_plans_config(&v->next, o->plans, v->cfg->next_stage));
+    SF_TRY(sf_path_join(v->dir, v->fold_dir, best ? "validation_best" : "validation", NULL));
     return first ? make_folders(v) : SF_OK;
 }
 

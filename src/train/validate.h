@@ -5,9 +5,10 @@
 #define SF_TRAIN_VALIDATE_H
 #include "train/trainer.h"
 
-/** Write DIR/validation/{CASE.ending, CASE.h5 (probabilities, when asked for), summary.json};
- * summary.json comes last. The first stage of a cascade also writes what the next stage needs
- * (handover.h). previous: labels of the first stage for each case of opt->val, or NULL.
+/** Write DIR/validation/{CASE.ending, CASE.h5 (probabilities, when asked for), summary.json} (of
+ * the best weights, as opt->part says: DIR/validation_best); summary.json comes last. The first
+ * stage of a cascade also writes what the next stage needs (handover.h). previous: labels of the
+ * first stage for each case of opt->val, or NULL.
  * Collective over `group`: the cases are spread over its ranks, the files do not depend on it.
  * opt->stop is asked between cases: SF_ESTOP. */
 sf_status sf_validate_fold(sf_comm *group, const sf_train_options *opt, const sf_cases *cases,

@@ -140,7 +140,7 @@ static void test_cascade(void **state)
     enum { CLASSES = 2, DRAWS = 300 };
     sf_recipe *recipe;
     sf_cascade c;
-    tst_ok(sf_recipe_load(&recipe, "nnunetv2", NULL));
+    tst_ok(sf_recipe_load(&recipe, "nnunetv2"));
     tst_ok(sf_cascade_parse(&c, recipe->augment));
     float *start = calloc(CLASSES * COUNT, sizeof *start), *x = malloc(CLASSES * COUNT * sizeof *x);
     for (int64_t i = 0; i < COUNT; i++) {

@@ -69,7 +69,7 @@ static sf_sample_key key_of(int i)
 static void load(sf_cascade *c, const char *recipe)
 {
     sf_recipe *r = NULL;
-    tst_ok(sf_recipe_load(&r, recipe, NULL));
+    tst_ok(sf_recipe_load(&r, recipe));
     tst_ok(sf_cascade_parse(c, r->augment));
     sf_recipe_destroy(&r);
 }

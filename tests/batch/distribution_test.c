@@ -224,7 +224,7 @@ static void check_cascade(const char *recipe, const json_t *entry, bool v1)
     sf_recipe *r = NULL;
     sf_cascade c;
     double radius[2];
-    tst_ok(sf_recipe_load(&r, recipe, NULL));
+    tst_ok(sf_recipe_load(&r, recipe));
     tst_ok(sf_cascade_parse(&c, r->augment));
     const double p = v1 ? setting(s, "p_per_sample", -1) : setting(entry, "apply_probability", -1);
     const double label = setting(s, "p_per_label", -1);
@@ -330,7 +330,7 @@ static sf_augment *make_augment(const char *recipe, const json_t *described, int
     masked_channels(mask, described);
     *channels = (int)json_integer_value(json_object_get(described, "image_channels"));
     assert_in_range(*channels, 1, MAX_CHANNELS);
-    tst_ok(sf_recipe_load(&r, recipe, NULL));
+    tst_ok(sf_recipe_load(&r, recipe));
     tst_ok(sf_augment_create(&a, r->augment, &cfg, *channels, true));
     sf_recipe_destroy(&r);
     return a;
@@ -398,7 +398,7 @@ static sf_augment *plain_augment(const char *recipe, int channels)
     sf_recipe *r;
     sf_augment *a;
     const sf_config cfg = { .dim = 3, .patch = { 16, 20, 24 } };
-    tst_ok(sf_recipe_load(&r, recipe, NULL));
+    tst_ok(sf_recipe_load(&r, recipe));
     tst_ok(sf_augment_create(&a, r->augment, &cfg, channels, true));
     sf_recipe_destroy(&r);
     return a;

@@ -77,7 +77,7 @@ static world *make_world(const char *recipe, int dim)
 {
     world *w = calloc(1, sizeof *w);
     w->cases = make_container(dim == 2 ? 3 : 20);
-    tst_ok(sf_recipe_load(&w->recipe, recipe, NULL));
+    tst_ok(sf_recipe_load(&w->recipe, recipe));
     w->labels.n_eval = 2;
     w->labels.ignore = -1;
     w->use_mask[0] = true;

@@ -52,7 +52,7 @@ static void test_setup(void **state)
     assert_true(json_array_size(cases) > 0);
     for (int r = 0; r < 2; r++) {
         sf_recipe *recipe; /* the numbers under test live there, not in C */
-        tst_ok(sf_recipe_load(&recipe, recipes[r], NULL));
+        tst_ok(sf_recipe_load(&recipe, recipes[r]));
         const json_t *setup = json_object_get(recipe->augment, "setup");
         for (size_t i = 0; i < json_array_size(cases); i++) {
             const json_t *c = json_array_get(cases, i);

@@ -42,6 +42,48 @@ same_segmentations "$tmp/all" "$tmp/parts" 5
 predict 2d "$tmp/parts"
 if stamps | diff -q "$tmp/stamps" - > /dev/null; then fail "without --continue nothing was predicted"; fi
 
+# cases of other options are not mixed; --overwrite says what happens anyway
+expect 2 'tile_step_size' "$seg" predict -m "$work/results/2d" -i "$data/imagesTr" -o "$tmp/parts" --folds 0 --no-mirroring --step 0.9 --continue
+expect 2 'use_folds' "$seg" predict -m "$work/results/2d" -i "$data/imagesTr" -o "$tmp/parts" --no-mirroring --continue
+expect 2 'give one of them' "$seg" predict -m "$work/results/2d" -i "$data/imagesTr" -o "$tmp/parts" --continue --overwrite
+predict 2d "$tmp/parts" --overwrite
+same_segmentations "$tmp/all" "$tmp/parts" 5
+
+# a broken case is named, the others are done, and its older segmentation does not pass for a new one
+mkdir "$tmp/broken"; cp "$data/imagesTr"/* "$tmp/broken"; cp -r "$tmp/all" "$tmp/some"
+bad=$(ls "$tmp/broken" | sed -n 2p); id=${bad%_0000.nii.gz}
+head -c 200 "$data/imagesTr/$bad" > "$tmp/broken/$bad"
+expect 3 "$bad.*1 of 5 cases failed" "$seg" predict -m "$work/results/2d" -i "$tmp/broken" -o "$tmp/some" --folds 0 --no-mirroring --threads 1
+[ ! -e "$tmp/some/$id.nii.gz" ] && [ "$(ls "$tmp/some"/*.nii.gz | wc -l)" = 4 ] || fail "not the 4 other cases: $(ls "$tmp/some")"
+[ -z "$(ls "$tmp/some"/*.npz 2> /dev/null)" ] || fail "probabilities of an older prediction are left"
+if [ -n "$MPIRUN" ]; then
+  set +e; ranks 2 "$seg" predict -m "$work/results/2d" -i "$tmp/broken" -o "$tmp/some" --folds 0 --no-mirroring --threads 1 > "$tmp/out" 2> "$tmp/err"; got=$?; set -e
+  [ $got = 3 ] && grep -q "$bad" "$tmp/err" || fail "two ranks: exit code $got, $(cat "$tmp/err")"
+  [ "$(ls "$tmp/some"/*.nii.gz | wc -l)" = 4 ] || fail "two ranks: not the 4 other cases"
+fi
+cp "$data/imagesTr/$bad" "$tmp/broken"
+predict 2d "$tmp/some" --continue
+same_segmentations "$tmp/all" "$tmp/some" 5
+
+# image files instead of a folder
+expect 0 '2 cases segmented' "$seg" predict -m "$work/results/2d" -i "$tmp/broken/$bad" "$data/imagesTr/$(ls "$data/imagesTr" | head -1)" -o "$tmp/files" --folds 0 --no-mirroring
+cmp "$tmp/all/$id.nii.gz" "$tmp/files/$id.nii.gz" || fail "a single file gives another segmentation"
+cp "$tmp/broken/$bad" "$tmp/scan.nii.gz"
+expect 0 '1 cases segmented' "$seg" predict -m "$work/results/2d" -i "$tmp/scan.nii.gz" -o "$tmp/files" --folds 0 --no-mirroring
+cmp "$tmp/all/$id.nii.gz" "$tmp/files/scan.nii.gz" || fail "a file without a channel number gives another segmentation"
+expect 2 'is an input image' "$seg" predict -m "$work/results/2d" -i "$tmp/scan.nii.gz" -o "$tmp"
+cmp "$tmp/scan.nii.gz" "$data/imagesTr/$bad" || fail "an input image is changed"
+expect 3 'nosuch.nii.gz: no such' "$seg" predict -m "$work/results/2d" -i "$tmp/nosuch.nii.gz" -o "$tmp/x"
+expect 2 'end in .nii.gz' "$seg" predict -m "$work/results/2d" -i "$data/dataset.json" -o "$tmp/x"
+expect 2 'one folder, or image files' "$seg" predict -m "$work/results/2d" -i "$data/imagesTr" "$tmp/scan.nii.gz" -o "$tmp/x"
+
+# where the time goes
+expect 0 'windows/s' "$seg" bench predict -m "$work/results/2d" -i "$tmp/scan.nii.gz" --repeat 2 --threads 1 --json "$tmp/bench.json"
+for word in read preprocess cut forward accumulate export write windows_per_second peak_bytes; do
+  grep -q "\"$word\": [0-9]*[1-9.]" "$tmp/bench.json" || fail "no $word in $(cat "$tmp/bench.json")"
+done
+expect 2 'give --model' "$seg" bench predict -i "$tmp/scan.nii.gz"
+
 # a finished case needs its probabilities when they are asked for
 predict 2d "$tmp/parts" --continue --save-probabilities --probabilities-format h5
 [ "$(ls "$tmp/parts"/*.h5 | wc -l)" = 5 ] || fail "no probabilities were added"

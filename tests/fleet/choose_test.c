@@ -232,7 +232,7 @@ static void what_is_missing_is_named(void **state)
     tst_ok(sf_path_join(path, work, "splits_final.json", NULL));
     static const char foreign[] = "[{\"train\": [\"a\"], \"val\": [\"zz\"]}]";
     tst_ok(sf_path_write(path, foreign, sizeof foreign - 1));
-    refused(choose(2, 1, false), SF_EDATA, "zz", "splits_final.json");
+    refused(choose(2, 1, false), SF_EDATA, "names case a", "splits_final.json");
 }
 
 static void foreign_choice(void **state)

@@ -74,9 +74,9 @@ static void predict_all(run *r)
                                      .checkpoint = "checkpoint_final",
                                      .mirror = true,
                                      .threads = 2,
+                                     .describe = true,
                                      .save_probabilities = true };
         tst_ok(sf_apply_cases(sf_comm_self(), &o, &r->c, 1, r->pred[m]));
-        tst_ok(sf_apply_describe(&o, r->pred[m]));
     }
     sf_path_free_list(&name, count);
 }

@@ -56,7 +56,7 @@ static void by_cost(void **state)
     sf_layout_task c[10];
     memset(t, 0, sizeof t);
     for (int i = 0; i < 10; i++) {
-        c[i] = (sf_layout_task){ .work = 10, .batch = 2 };
+        c[i] = (sf_layout_task){ .work = 10, .batch = 2, .slabs = 1 };
         t[i].cost = 10;
     }
     chosen(t, c, 10, 1, "1x1");
@@ -70,7 +70,7 @@ static void by_cost(void **state)
     chosen(t, c, 10, 10, "5x2"); /* what is done does not count */
     for (int i = 0; i < 5; i++) t[i].done = false;
     /* one long task beside short ones */
-    c[0] = (sf_layout_task){ .work = 40, .batch = 4 };
+    c[0] = (sf_layout_task){ .work = 40, .batch = 4, .slabs = 1 };
     t[0].cost = 40;
     chosen(t, c, 3, 6, "1x4,1x2");
     /* all wait for the first: it gets what it can use */
@@ -78,17 +78,23 @@ static void by_cost(void **state)
     c[0].work = 100;
     for (int i = 1; i < 5; i++) t[i].needs = &first, t[i].n_needs = 1;
     chosen(t, c, 5, 4, "1x4");
+    c[0] = (sf_layout_task){ .work = 10, .batch = 2, .slabs = 4 };
+    chosen(t, c, 1, 8, "1x8");
     assert_int_equal(sf_mem_live(SF_MEM_CATEGORIES), 0);
 }
 
 static void times(void **state)
 {
     (void)state;
-    const sf_layout_task t = { .work = 12, .batch = 4 };
+    const sf_layout_task t = { .work = 12, .batch = 4, .slabs = 1 };
     assert_true(sf_layout_time(&t, 1) == 12);
     assert_true(fabs(sf_layout_time(&t, 2) - 6 * 1.02) < 1e-12);
     assert_true(fabs(sf_layout_time(&t, 3) - 6 * 1.04) < 1e-12); /* two samples on one rank */
     assert_true(fabs(sf_layout_time(&t, 9) - sf_layout_time(&t, 4)) < 1e-12);
+    const sf_layout_task cut = { .work = 10, .batch = 2, .slabs = 3 };
+    assert_true(fabs(sf_layout_time(&cut, 3) - 5 * 1.04) < 1e-12); /* one sample has one rank */
+    assert_true(fabs(sf_layout_time(&cut, 4) - 5 * 0.6 * 1.06) < 1e-12);
+    assert_true(fabs(sf_layout_time(&cut, 8) - sf_layout_time(&cut, 6)) < 1e-12);
 }
 
 int main(void)

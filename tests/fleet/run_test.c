@@ -1,5 +1,6 @@
 /** A whole run on 1..4 tiny images: folds, what is kept, what is made anew, what is refused. */
 #include "base/mem.h"
+#include "fleet/project.h"
 #include "fleet/run.h"
 #include "fleet/stages.h"
 #include "image/phantom.h"
@@ -151,6 +152,33 @@ static void typing_error(void **state)
     assert_false(sf_path_is_file(at("run.json")));
 }
 
+/** --splits FILE wins over the dataset's own; afterwards the folder keeps its folds. */
+static void given_splits(const sf_dataset *d)
+{
+    static const char two[] =
+        "[{\"train\": [\"phantom_000\", \"phantom_001\"], \"val\": [\"phantom_002\"]},"
+        " {\"train\": [\"phantom_000\"], \"val\": [\"phantom_002\", \"phantom_001\"]}]";
+    static const int both[] = { 0, 1 };
+    char file[SF_PATH_MAX];
+    sf_splits *s = NULL;
+    tst_ok(sf_path_format(file, "%s/mine.json", tst_tmp_dir()));
+    tst_ok(sf_path_write(file, two, sizeof two - 1));
+    assert_int_equal(sf_stage_splits(sf_comm_self(), d, work, 5, file, file), SF_EINVAL);
+    assert_non_null(strstr(sf_error_text(), "--groups"));
+    tst_ok(sf_stage_splits(sf_comm_self(), d, work, 5, "", file));
+    tst_ok(sf_stage_splits(sf_comm_self(), d, work, 5, "", file));
+    tst_ok(sf_project_splits(&s, d, work));
+    assert_int_equal(s->count, 2);
+    assert_int_equal(s->all.count, 4); /* fold all trains on what no fold names, too */
+    assert_int_equal(sf_splits_check_pool(s, both, 2), SF_EINVAL);
+    assert_non_null(strstr(sf_error_text(), "phantom_002"));
+    tst_ok(sf_splits_check_pool(s, both, 1));
+    sf_splits_destroy(&s);
+    tst_ok(sf_path_write(file, "[]", 2));
+    assert_int_equal(sf_stage_splits(sf_comm_self(), d, work, 5, "", file), SF_EINVAL);
+    assert_non_null(strstr(sf_error_text(), "mine.json"));
+}
+
 static void splits(void **state)
 {
     static const char foreign[] = "[{\"train\": [\"phantom_000\"], \"val\": [\"zz\"]}]";
@@ -164,10 +192,10 @@ static void splits(void **state)
     tst_ok(sf_path_make_dirs(work));
     tst_ok(sf_path_format(file, "%s/groups", tst_tmp_dir()));
     tst_ok(sf_path_write(file, groups, sizeof groups - 16));
-    assert_int_equal(sf_stage_splits(sf_comm_self(), d, work, 5, file), SF_EDATA);
+    assert_int_equal(sf_stage_splits(sf_comm_self(), d, work, 5, file, ""), SF_EDATA);
     assert_non_null(strstr(sf_error_text(), "phantom_003"));
     tst_ok(sf_path_write(file, groups, sizeof groups - 1));
-    tst_ok(sf_stage_splits(sf_comm_self(), d, work, 5, file));
+    tst_ok(sf_stage_splits(sf_comm_self(), d, work, 5, file, ""));
     tst_ok(sf_splits_load(&s, at("splits_final.json")));
     assert_int_equal(s->count, 2);
     for (int f = 0; f < 2; f++) {
@@ -179,10 +207,11 @@ static void splits(void **state)
     tst_ok(sf_path_remove(at("splits_final.json")));
     tst_ok(sf_path_join(own, d->dir, "splits_final.json", NULL));
     tst_ok(sf_path_write(own, foreign, sizeof foreign - 1));
-    assert_int_equal(sf_stage_splits(sf_comm_self(), d, work, 5, file), SF_EINVAL);
-    assert_int_equal(sf_stage_splits(sf_comm_self(), d, work, 5, ""), SF_EDATA);
+    assert_int_equal(sf_stage_splits(sf_comm_self(), d, work, 5, file, ""), SF_EINVAL);
+    assert_int_equal(sf_stage_splits(sf_comm_self(), d, work, 5, "", ""), SF_EDATA);
     assert_non_null(strstr(sf_error_text(), "zz"));
     assert_false(sf_path_is_file(at("splits_final.json")));
+    given_splits(d);
     sf_dataset_destroy(&d);
 }
 

@@ -74,6 +74,8 @@ static void another_option(void **state)
     CHANGED("--conv", s.exact = true);
     CHANGED("--memory-gb", s.memory_gb = 2);
     CHANGED("--groups", strcpy(s.groups, "/g"));
+    CHANGED("--splits", strcpy(s.splits, "/s.json"));
+    CHANGED("--variant", strcpy(s.variant, "ce"));
     tst_ok(sf_settings_store(&first, work)); /* refusals changed nothing */
 }
 

@@ -228,14 +228,12 @@ static void row_zero_spacing(void **state)
     refused("zero.nii", SF_EDATA, "positive");
     tst_ok(sf_path_write(at("zero.mha"), meta, sizeof meta - 1));
     refused("zero.mha", SF_EDATA, "positive");
-    tst_ok(sf_path_write(at("zero.json"), "{\"spacing\": [1, 0, 1]}", 22));
     const int64_t shape[3] = { D, H, W };
     const double unit[3] = { 1, 1, 1 };
     sf_geometry geo;
     sf_geometry_make(&geo, SF_FORMAT_TIFF, shape, unit);
     tst_ok(sf_image_write(at("zero.tif"), &geo, v));
     tst_ok(sf_path_write(at("zero.json"), "{\"spacing\": [1, 0, 1]}", 22));
-    refused("zero.json", SF_EUNSUPPORTED, "type");
     sf_image *img = NULL;
     assert_int_equal(SF_EDATA, read_image(&img, "zero.tif"));
     assert_non_null(strstr(sf_error_text(), "zero.json"));

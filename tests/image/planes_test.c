@@ -101,6 +101,32 @@ static void test_stack(void **state)
     sf_label_image_destroy(&seg);
 }
 
+/* The spacing file of a prediction may tell more already (saved probabilities): that stays. */
+static void test_sidecar_keeps_keys(void **state)
+{
+    static const char old[] = "{\"shape\": 7, \"spacing\": [9, 9, 9]}";
+    char label[SF_PATH_MAX], side[SF_PATH_MAX], *text = NULL;
+    int32_t v[D * PLANE] = { 0 };
+    size_t size = 0;
+    sf_geometry geo;
+    (void)state;
+    name(label, "kept.tif");
+    name(side, "kept.json");
+    sf_geometry_make(&geo, SF_FORMAT_TIFF, deep, spacing);
+    tst_ok(sf_path_write(side, old, sizeof old - 1));
+    tst_ok(sf_label_write(label, &geo, v, 1));
+    tst_ok(sf_path_read(&text, &size, side, 0));
+    assert_non_null(strstr(text, "\"shape\": 7"));
+    assert_non_null(strstr(text, "2.5"));
+    assert_null(strstr(text, "9"));
+    sf_mem_free(text);
+    tst_ok(sf_path_write(side, "broken", 6));
+    tst_ok(sf_label_write(label, &geo, v, 1));
+    tst_ok(sf_path_read(&text, &size, side, 0));
+    assert_non_null(strstr(text, "0.75"));
+    sf_mem_free(text);
+}
+
 static void write_png(const char *path, int type, int depth, const unsigned char *row,
                       size_t stride)
 {
@@ -239,9 +265,13 @@ static int no_leak(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_planes),       cmocka_unit_test(test_label_planes),
-        cmocka_unit_test(test_stack),        cmocka_unit_test(test_png_colours),
-        cmocka_unit_test(test_tiff_layouts), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_planes),
+        cmocka_unit_test(test_label_planes),
+        cmocka_unit_test(test_sidecar_keeps_keys),
+        cmocka_unit_test(test_stack),
+        cmocka_unit_test(test_png_colours),
+        cmocka_unit_test(test_tiff_layouts),
+        cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, no_leak);
 }

@@ -191,6 +191,57 @@ static void same_bits(void **state)
     free(labels);
 }
 
+/* --- hand-edited plans ------------------------------------------------------------------------ */
+
+static void more_features(sf_arch *a) { a->features[1] = 12; }
+static void flat_kernel(sf_arch *a) { a->kernel[1][0] = 1; }
+static void less_stride(sf_arch *a) { a->stride[2][0] = 1; }
+static void fewer_stages(sf_arch *a) { a->n_stages = 3; }
+static void one_block_more(sf_arch *a) { a->blocks[1]++; }
+static void decoder_conv_more(sf_arch *a) { a->decoder_convs[0]++; }
+static void no_bias(sf_arch *a) { a->conv_bias = false; }
+static void larger_eps(sf_arch *a) { a->eps = 1e-2; }
+static void steeper(sf_arch *a) { a->slope = 0.2; }
+static void as_it_is(sf_arch *a) { (void)a; }
+
+/** Each field of an architecture changes what one training step makes, for both networks. */
+static void every_field_acts(void **state)
+{
+    static void (*const edits[])(
+        sf_arch *) = { as_it_is,       more_features,     flat_kernel, less_stride, fewer_stages,
+                       one_block_more, decoder_conv_more, no_bias,     larger_eps,  steeper };
+    enum { N_EDITS = sizeof edits / sizeof *edits };
+    float *x = malloc(BATCH * VOXELS * sizeof *x);
+    int16_t *labels = malloc(BATCH * VOXELS * sizeof *labels);
+    char hex[2 * N_EDITS][65];
+    int n_hex = 0;
+    (void)state;
+    fill(x, labels);
+    for (int net = 0; net < 2; net++)
+        for (int i = 0; i < N_EDITS; i++) {
+            sf_arch a = tst_small_arch(net ? SF_NET_RESENC : SF_NET_PLAIN);
+            edits[i](&a);
+            const sf_network_options o = { .arch = &a,
+                                           .in_channels = 1,
+                                           .heads = 3,
+                                           .batch = 1,
+                                           .patch = { EDGE, EDGE, EDGE },
+                                           .dtype = SF_F32,
+                                           .training = true,
+                                           .deep_supervision = true,
+                                           .threads = 2 };
+            sf_network *n = NULL;
+            tst_ok(sf_network_create(&n, &o));
+            sf_params_init(sf_network_params(n), 1, "test", 0.01);
+            train(n, x, labels, 1, 1, hex[n_hex]);
+            sf_network_destroy(&n);
+            for (int k = 0; k < n_hex; k++) assert_string_not_equal(hex[k], hex[n_hex]);
+            n_hex++;
+        }
+    free(x);
+    free(labels);
+}
+
 /** One sample in a network built for three gives what a network built for one gives. */
 static void partial_batch(void **state)
 {
@@ -367,15 +418,11 @@ static void refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(parameter_counts),
-        cmocka_unit_test(operations),
-        cmocka_unit_test(receptive_field),
-        cmocka_unit_test(same_bits),
-        cmocka_unit_test(partial_batch),
-        cmocka_unit_test(memory),
-        cmocka_unit_test(gradients_announced),
-        cmocka_unit_test(initial_weights),
-        cmocka_unit_test(refusals),
+        cmocka_unit_test(parameter_counts), cmocka_unit_test(operations),
+        cmocka_unit_test(receptive_field),  cmocka_unit_test(same_bits),
+        cmocka_unit_test(every_field_acts), cmocka_unit_test(partial_batch),
+        cmocka_unit_test(memory),           cmocka_unit_test(gradients_announced),
+        cmocka_unit_test(initial_weights),  cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -149,7 +149,7 @@ static void no_foreground(void **state)
     sf_recipe *r = NULL;
     sf_fingerprint *f = NULL;
     (void)state;
-    tst_ok(sf_recipe_load(&r, "paper", NULL));
+    tst_ok(sf_recipe_load(&r, "paper"));
     tiny_write_label("labelsTr/case_0.nii.gz", tiny_shape, tiny_spacing, 0);
     tst_ok(sf_dataset_load(&d, tiny_root()));
     tst_ok(sf_fingerprint_compute(&f, d, r, 2)); /* one case without: fine */
@@ -231,20 +231,22 @@ static void softmax_decides_lowest(void **state)
 /** Discovery in a folder of images, names that continue each other. */
 static void folders_of_images(void **state)
 {
+    char images[SF_PATH_MAX], nifti[] = ".nii.gz", png[] = ".png";
+    sf_dataset d = { .file_ending = nifti, .n_channels = 2 };
     sf_case *cases = NULL;
     int n = 0;
-    char images[SF_PATH_MAX];
     (void)state;
     tst_ok(sf_path_join(images, tiny_root(), "imagesTr", NULL));
     tiny_write_image("imagesTr/case_0_0000_0000.nii.gz", tiny_shape, tiny_spacing, 0);
     tiny_write_image("imagesTr/case_0_0000_0001.nii.gz", tiny_shape, tiny_spacing, 0);
-    tst_ok(sf_cases_find(&cases, &n, images, ".nii.gz", 2));
+    tst_ok(sf_dataset_find_cases(&cases, &n, &d, images));
     assert_int_equal(n, 4);
     assert_string_equal(cases[1].id, "case_0_0000");
     for (int i = 0; i < n; i++) assert_int_equal(cases[i].n_images, 2);
     sf_cases_free(&cases, n);
-    assert_int_equal(sf_cases_find(&cases, &n, images, ".png", 2), SF_EDATA);
-    assert_int_equal(sf_cases_find(&cases, &n, "/nonexistent", ".png", 2), SF_EDATA);
+    assert_int_equal(sf_dataset_find_cases(&cases, &n, &d, "/nonexistent"), SF_EDATA);
+    d.file_ending = png;
+    assert_int_equal(sf_dataset_find_cases(&cases, &n, &d, images), SF_EDATA);
 }
 
 static void real_data(void **state)

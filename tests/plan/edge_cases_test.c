@@ -95,7 +95,7 @@ static void row_case_without_foreground(void **state)
     tiny_write_label("labelsTr/case_0.nii.gz", tiny_shape, tiny_spacing, 0);
     sf_dataset *d = load();
     verify_case(d, 0, NULL);
-    tst_ok(sf_recipe_load(&r, "paper", NULL));
+    tst_ok(sf_recipe_load(&r, "paper"));
     tst_ok(sf_fingerprint_compute(&f, d, r, 1));
     sf_fingerprint_destroy(&f);
     sf_recipe_destroy(&r);
@@ -129,7 +129,7 @@ static void row_no_foreground(void **state)
     sf_mem_free(text);
     sf_recipe *r = NULL;
     sf_fingerprint *f = NULL;
-    tst_ok(sf_recipe_load(&r, "paper", NULL));
+    tst_ok(sf_recipe_load(&r, "paper"));
     assert_int_equal(SF_EDATA, sf_fingerprint_compute(&f, d, r, 1));
     sf_recipe_destroy(&r);
     sf_dataset_destroy(&d);
@@ -316,6 +316,33 @@ static void reader_names(void **state)
     tiny_refused(SF_EDATA, "does not read files ending in .nii.gz");
 }
 
+/* One file holds all channels: a series of volumes. */
+static void row_4d_file(void **state)
+{
+    static const char image[] = "NDims = 4\nDimSize = 2 2 2 2\nBinaryData = False\nElementSpacing "
+                                "= 1 2 3 1\nElementType = MET_SHORT\nElementDataFile = LOCAL\n"
+                                "0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15\n";
+    static const char label[] =
+        "NDims = 3\nDimSize = 2 2 2\nBinaryData = False\nElementSpacing = 1 "
+        "2 3\nElementType = MET_SHORT\nElementDataFile = LOCAL\n"
+        "0 1 2 0 1 2 0 1\n";
+    sf_image *img = NULL;
+    (void)state;
+    tiny_write_text("imagesTr/t_0000.mha", image);
+    tiny_write_text("labelsTr/t.mha", label);
+    tiny_write_text("dataset.json",
+                    "{\"channel_names\": {\"0\": \"T1\", \"1\": \"T2\"}, \"labels\": "
+                    "{\"background\": 0, \"a\": 1, \"b\": 2}, \"numTraining\": 1, "
+                    "\"file_ending\": \".mha\"}");
+    sf_dataset *d = load();
+    verify_case(d, 0, NULL);
+    tst_ok(sf_case_read(&img, &d->train[0]));
+    assert_int_equal(2, img->channels);
+    assert_true(img->data[8] == 8.0f && img->geo.spacing[0] == 3.0);
+    sf_image_destroy(&img);
+    sf_dataset_destroy(&d);
+}
+
 /* Volumes of three pages: the reader that dataset.json names decides, in every place that reads. */
 static void reader_of_tiffs(void **state)
 {
@@ -346,6 +373,11 @@ static void reader_of_tiffs(void **state)
     assert_true(img->channels == 1 && img->geo.shape[0] == 3);
     sf_image_destroy(&img);
     sf_dataset_destroy(&d);
+    tiny_write_text("imagesTr/v.json", "{\"spacing\": [2, 1, 1]}");
+    d = load(); /* spacing files are no foreign files */
+    assert_null(strstr(tiny_warnings(), "ignored"));
+    sf_dataset_destroy(&d);
+    tst_ok(sf_path_remove(tiny_at("imagesTr/v.json")));
     sf_geometry_make(&geo, SF_FORMAT_TIFF, (int64_t[3]){ 1, 7, 8 }, tiny_spacing);
     int32_t plane[56] = { 0 };
     tst_ok(sf_label_write(tiny_at("labelsTr/v.tif"), &geo, plane, 2));
@@ -354,6 +386,31 @@ static void reader_of_tiffs(void **state)
     tiny_write_text("dataset.json", text);
     d = load();
     verify_case(d, 0, NULL);
+    sf_dataset_destroy(&d);
+}
+
+/* A model folder: plans.json names the reader that the model was trained with. */
+static void reader_of_plans(void **state)
+{
+    char path[SF_PATH_MAX];
+    sf_dataset *d = NULL;
+    (void)state;
+    tst_ok(sf_path_format(path, "%s", tiny_at("dataset.json")));
+    tiny_write_text("plans.json", "{\"image_reader_writer\": \"SimpleITKIOWithReorient\"}");
+    assert_int_equal(SF_EUNSUPPORTED, sf_dataset_from_json(&d, path));
+    assert_non_null(strstr(sf_error_text(), "SimpleITKIOWithReorient"));
+    assert_non_null(strstr(sf_error_text(), "plans.json"));
+    tiny_write_text("plans.json", "{\"image_reader_writer\": \"SimpleITKIO\"}");
+    tst_ok(sf_dataset_from_json(&d, path));
+    assert_int_equal(SF_READER_AUTO, d->reader);
+    sf_dataset_destroy(&d);
+    tiny_write_text(
+        "dataset.json",
+        "{\"channel_names\": {\"0\": \"EM\"}, \"labels\": {\"background\": 0, \"a\": 1},"
+        " \"numTraining\": 3, \"file_ending\": \".tif\"}");
+    tiny_write_text("plans.json", "{\"image_reader_writer\": \"Tiff3DIO\"}");
+    tst_ok(sf_dataset_from_json(&d, path));
+    assert_int_equal(SF_READER_VOLUME, d->reader);
     sf_dataset_destroy(&d);
 }
 
@@ -391,12 +448,14 @@ int main(void)
         ROW("Region of one label as list vs int", row_region_list_or_int),
         ROW("channel_names keys not in numeric order", row_channel_order),
         ROW("RGBA", row_rgba),
+        ROW("4D NIfTI in imagesTr", row_4d_file),
         ROW("a class that is missing everywhere", class_missing_everywhere),
         ROW("damaged dataset.json", damaged_json),
         ROW("key modality", modality),
         ROW("key dataset", explicit_list),
         ROW("key overwrite_image_reader_writer", reader_names),
         ROW("overwrite_image_reader_writer and TIFF", reader_of_tiffs),
+        ROW("image_reader_writer of a model's plans", reader_of_plans),
         ROW("DICOM", dicom),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -105,7 +105,7 @@ static void compare_dataset(const char *folder, const sf_recipe *r)
     check_same_bits(got, d, r);
     for (int c = 0; c < d->n_train; c++) {
         char *problem = NULL;
-        tst_ok(sf_dataset_verify_case(d, &d->train[c], &problem));
+        tst_ok(sf_dataset_verify_case(d, &d->train[c], &problem, NULL));
         assert_null(problem);
     }
     sf_fingerprint_destroy(&got);
@@ -121,7 +121,7 @@ static void fingerprints_equal(void **state)
     int seen = 0;
     sf_recipe *r = NULL;
     (void)state;
-    tst_ok(sf_recipe_load(&r, "nnunetv2", NULL));
+    tst_ok(sf_recipe_load(&r, "nnunetv2"));
     tst_ok(sf_path_list(&names, &n, root));
     for (size_t i = 0; i < n; i++) {
         tst_ok(sf_path_join(folder, root, names[i], NULL));

@@ -296,7 +296,7 @@ static void rules_hold(void **state)
 {
     sf_recipe *r = NULL;
     (void)state;
-    tst_ok(sf_recipe_load(&r, "paper", NULL));
+    tst_ok(sf_recipe_load(&r, "paper"));
     check_folder(tst_shared("oracle/planner"), r);
     if (tst_shared("oracle/planner_real")) check_folder(tst_shared("oracle/planner_real"), r);
     print_message("%d descriptions: %d with 3-D, %d patches reduced, %d cascades, %d dropped, %d "
@@ -357,8 +357,8 @@ static void mask_rules(void **state)
     f = d.fingerprint;
     f->median_relative_size = 0.8;
     f->mean_relative_size = 0.75;
-    tst_ok(sf_recipe_load(&r[0], "paper", NULL));
-    tst_ok(sf_recipe_load(&r[1], "nnunetv2", NULL));
+    tst_ok(sf_recipe_load(&r[0], "paper"));
+    tst_ok(sf_recipe_load(&r[1], "nnunetv2"));
     for (int k = 0; k < 2; k++) {
         json_t *json = NULL;
         sf_plans *p = NULL;

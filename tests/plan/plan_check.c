@@ -117,7 +117,7 @@ sf_plans *tst_plan(const tst_description *d, const char *recipe, const sf_planne
     sf_recipe *r = NULL;
     sf_plans *p = NULL;
     json_t *json = NULL;
-    tst_ok(sf_recipe_load(&r, recipe, NULL));
+    tst_ok(sf_recipe_load(&r, recipe));
     tst_ok(sf_planner_run(&json, NULL, d->fingerprint, d->dataset, r, o));
     tst_ok(sf_plans_from_json(&p, json, d->name));
     json_decref(json);

@@ -1,7 +1,8 @@
 /** Hand-edited plans: every key of plans.json (nnunet-planning.md 9.1) is changed in turn. It acts,
  *  is refused by name with what to do, or is information that nothing depends on; and no key of a
  *  plan is missing from the table. What the decoded values do is tested where they are used:
- *  preprocess.edited, network.edited, network.loss, train.trainer. */
+ *  preprocess.edited, network.graph, network.loss, train.trainer. */
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "tests/plan/plan_check.h"
@@ -179,7 +180,7 @@ static json_t *cascade_plan(void)
     sf_recipe *r = NULL;
     json_t *json = NULL;
     tst_describe_cases(&d, "Dataset120_Keys", 10, sp, 1, sh, 1, 1, "CT", 3);
-    tst_ok(sf_recipe_load(&r, "nnunetv2", NULL));
+    tst_ok(sf_recipe_load(&r, "nnunetv2"));
     tst_ok(sf_planner_run(&json, NULL, d.fingerprint, d.dataset, r, NULL));
     sf_recipe_destroy(&r);
     tst_undescribe(&d);
@@ -359,6 +360,32 @@ static void no_key_is_missing(void **state)
     json_decref(json);
 }
 
+static int warnings;
+
+static void count_warnings(void *user, sf_log_level level, const char *line)
+{
+    (void)user;
+    warnings += level == SF_LOG_WARN && strstr(line, "batchsize") && strstr(line, "no effect");
+}
+
+/** A misspelt key of a configuration is told; a plan as the planner writes it says nothing. */
+static void misspelt_key(void **state)
+{
+    json_t *json = cascade_plan();
+    sf_plans *p = NULL;
+    (void)state;
+    for (int k = 0; k < 2; k++) {
+        if (k) edit(json, C "batchsize", "7");
+        warnings = 0;
+        sf_log_set_sink(count_warnings, NULL);
+        tst_ok(sf_plans_from_json(&p, json, "plans.json"));
+        sf_log_set_sink(NULL, NULL);
+        assert_int_equal(warnings, k);
+        sf_plans_destroy(&p);
+    }
+    json_decref(json);
+}
+
 /** The flat keys of before 2.3 (9.2): each acts or is refused. */
 static void older_layout(void **state)
 {
@@ -419,6 +446,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_row),
         cmocka_unit_test(no_key_is_missing),
+        cmocka_unit_test(misspelt_key),
         cmocka_unit_test(older_layout),
     };
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);

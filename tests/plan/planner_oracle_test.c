@@ -69,7 +69,7 @@ static void compare_folder(const char *relative)
     size_t n = 0;
     sf_recipe *r = NULL;
     if (!folder) tst_skip("the planner's oracle is absent");
-    tst_ok(sf_recipe_load(&r, "nnunetv2", NULL));
+    tst_ok(sf_recipe_load(&r, "nnunetv2"));
     tst_ok(sf_path_list(&names, &n, folder));
     compared = 0;
     for (size_t i = 0; i < n; i++)

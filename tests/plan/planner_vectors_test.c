@@ -259,7 +259,7 @@ static void overrides(void **state)
     assert_string_equal(tst_config(p, "3d_fullres")->data_identifier,
                         "nnUNetResEncUNetMPlans_3d_fullres");
     sf_plans_destroy(&p);
-    tst_ok(sf_recipe_load(&r, "nnunetv2", NULL));
+    tst_ok(sf_recipe_load(&r, "nnunetv2"));
     assert_int_equal(sf_planner_run(&json, NULL, d.fingerprint, d.dataset, r, &tiny), SF_EINVAL);
     assert_int_equal(sf_planner_run(&json, NULL, d.fingerprint, d.dataset, r, &unknown), SF_EINVAL);
     assert_non_null(strstr(sf_error_text(), "ResEncXL"));
@@ -279,7 +279,7 @@ static void absurd_spacings(void **state)
     json_t *json = NULL;
     (void)state;
     tst_describe_cases(&d, "Dataset115_Absurd", 3, sp, 3, sh, 1, 1, "MRI", 2);
-    tst_ok(sf_recipe_load(&r, "paper", NULL));
+    tst_ok(sf_recipe_load(&r, "paper"));
     if (sf_planner_run(&json, NULL, d.fingerprint, d.dataset, r, NULL) == SF_OK) json_decref(json);
     assert_int_equal(sf_planner_run(&json, NULL, d.fingerprint, d.dataset, r, &o), SF_EDATA);
     assert_non_null(strstr(sf_error_text(), "spacings"));

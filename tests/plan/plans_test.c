@@ -58,7 +58,7 @@ static json_t *cascade_plan(void)
     sf_recipe *r = NULL;
     json_t *json = NULL;
     tst_describe_cases(&d, "Dataset110_Cascade", 10, sp, 1, sh, 1, 1, "CT", 3);
-    tst_ok(sf_recipe_load(&r, "nnunetv2", NULL));
+    tst_ok(sf_recipe_load(&r, "nnunetv2"));
     tst_ok(sf_planner_run(&json, NULL, d.fingerprint, d.dataset, r, NULL));
     sf_recipe_destroy(&r);
     tst_undescribe(&d);

@@ -59,7 +59,7 @@ static void real_data(void **state)
     int seen = 0;
     sf_recipe *r = NULL;
     (void)state;
-    tst_ok(sf_recipe_load(&r, "nnunetv2", NULL));
+    tst_ok(sf_recipe_load(&r, "nnunetv2"));
     tst_ok(sf_path_list(&names, &n, folder));
     for (size_t i = 0; i < n; i++) {
         if (strncmp(names[i], "Dataset", 7) != 0) continue;

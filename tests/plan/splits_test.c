@@ -181,6 +181,10 @@ static void files(void **state)
     sf_splits_destroy(&s);
     tst_ok(sf_path_write(path, "[{\"train\": [], \"val\": [\"a\"]}]", 30));
     assert_int_equal(sf_splits_load(&s, path), SF_EDATA);
+    static const char twice[] = "[{\"train\": [\"a\"], \"val\": [\"b\", \"c\", \"b\"]}]";
+    tst_ok(sf_path_write(path, twice, sizeof twice - 1));
+    assert_int_equal(sf_splits_load(&s, path), SF_EDATA);
+    assert_non_null(strstr(sf_error_text(), "fold 0, \"val\" names a case twice"));
     tst_ok(sf_path_join(map, tst_tmp_dir(), "groups.txt", NULL));
     tst_ok(sf_path_write(map, text, sizeof text - 1));
     tst_ok(sf_splits_groups(&groups, map, ids, 3));

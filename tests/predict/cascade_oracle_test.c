@@ -38,7 +38,7 @@ static void open_folder(setup *s, const char *root, const char *folder)
     sf_path_free_list(&name, count);
     const sf_dataset *d = s->m->dataset;
     tst_ok(sf_path_join(path, s->dir, "input", NULL));
-    tst_ok(sf_cases_find(&s->cases, &s->n_cases, path, d->file_ending, d->n_channels));
+    tst_ok(sf_dataset_find_cases(&s->cases, &s->n_cases, d, path));
     assert_int_equal(s->n_cases, 1);
     tst_ok(sf_path_format(s->label, "%s/prev_stage/%s%s", s->dir, s->cases[0].id, d->file_ending));
     s->sc = s->cases[0];

@@ -3,6 +3,8 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "predict/export.h"
+#include "predict/sums.h"
+#include "preprocess/resample.h"
 #include "tests/support/support.h"
 #include <math.h>
 #include <stdio.h>
@@ -99,6 +101,75 @@ static void test_geometry(void **state)
     assert_int_equal(sf_mem_live(SF_MEM_CATEGORIES), 0);
 }
 
+/* Rows as they come give what resampling and deciding of the whole volume give, byte by byte:
+ * larger and smaller grids, every interpolation, a separate axis in every place. */
+static void test_rows(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t from[3], to[3];
+        double spacing[3]; /* of the network's grid; the image has 1, 1, 1 */
+        int order, order_z;
+    } row[] = {
+        { { 7, 6, 5 }, { 17, 13, 11 }, { 2, 2, 2 }, 1, 0 },
+        { { 17, 13, 11 }, { 7, 6, 5 }, { 2, 2, 2 }, 1, 0 },
+        { { 5, 12, 9 }, { 17, 16, 9 }, { 7, 1, 1 }, 1, 0 },
+        { { 5, 12, 9 }, { 17, 16, 9 }, { 7, 1, 1 }, 1, 1 },
+        { { 9, 12, 5 }, { 17, 16, 9 }, { 1, 1, 7 }, 1, 0 },
+        { { 9, 5, 12 }, { 4, 17, 16 }, { 1, 7, 1 }, 1, 1 },
+        { { 9, 5, 12 }, { 9, 17, 16 }, { 1, 7, 1 }, 3, 0 },
+        { { 9, 5, 12 }, { 14, 7, 13 }, { 2, 2, 2 }, 3, 0 },
+        { { 5, 12, 9 }, { 17, 16, 9 }, { 7, 1, 1 }, 1, 3 },
+        { { 9, 5, 12 }, { 9, 5, 12 }, { 1, 1, 1 }, 1, 0 },
+    };
+    for (size_t k = 0; k < sizeof row / sizeof row[0]; k++) {
+        static setup s;
+        make(&s);
+        const int64_t *from = row[k].from, *to = row[k].to, in = from[0] * from[1] * from[2],
+                      n = to[0] * to[1] * to[2], plane = from[1] * from[2];
+        s.plans = (sf_plans){ .transpose_forward = { 0, 1, 2 }, .recipe = &s.recipe };
+        memcpy(s.cfg.spacing, row[k].spacing, sizeof s.cfg.spacing);
+        s.cfg.prob.order = row[k].order;
+        s.cfg.prob.order_z = row[k].order_z;
+        s.props = (sf_case_props){ .spacing = { 1, 1, 1 } };
+        memcpy(s.props.shape, from, sizeof s.props.shape);
+        memcpy(s.props.shape_after_crop, to, sizeof s.props.shape);
+        memcpy(s.props.shape_before_crop, to, sizeof s.props.shape);
+        const int axis = sf_resample_separate_axis(&s.cfg.prob, s.cfg.spacing, s.props.spacing, 3);
+        float *v = malloc((size_t)(3 * in) * 4), *part = malloc((size_t)(3 * in) * 4),
+              *want = malloc((size_t)(3 * n) * 4), *p = malloc((size_t)(3 * n) * 4);
+        int32_t *want_l = malloc((size_t)n * 4), *l = malloc((size_t)n * 4);
+        for (int64_t i = 0; i < 3 * in; i++) v[i] = (float)(i * 7919 % 1009) / 101.0f;
+        tst_ok(sf_resample_data(v, from, want, to, 3, row[k].order, row[k].order_z, axis, 1));
+        sf_labels_decide(&s.labels, want, true, n, want_l);
+        sf_to_probabilities(want, 3, n, false, 1);
+        for (int chunk = 0; chunk <= 4; chunk++) { /* 0: everything at once */
+            const sf_export_options o = { &s.plans, &s.cfg, &s.labels, &s.props, true, chunk };
+            sf_export *e;
+            tst_ok(sf_export_open(&e, &o, l, p));
+            const sf_row_sink sink = sf_export_sink(e);
+            for (int64_t lo = 0, hi; lo < from[0]; lo = hi) {
+                hi = chunk == 0 || lo + chunk > from[0] ? from[0] : lo + chunk;
+                for (int c = 0; c < 3; c++)
+                    memcpy(part + c * (hi - lo) * plane, v + c * in + lo * plane,
+                           (size_t)((hi - lo) * plane) * 4);
+                tst_ok(sink.take(sink.user, lo, hi, part));
+            }
+            sf_export_close(&e);
+            assert_memory_equal(l, want_l, (size_t)n * 4);
+            assert_memory_equal(p, want, (size_t)(3 * n) * 4);
+            memset(l, 1, (size_t)n * 4);
+        }
+        free(v);
+        free(part);
+        free(want);
+        free(p);
+        free(want_l);
+        free(l);
+    }
+    assert_int_equal(sf_mem_live(SF_MEM_CATEGORIES), 0);
+}
+
 static void test_file(void **state)
 {
     (void)state;
@@ -124,6 +195,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_geometry),
+        cmocka_unit_test(test_rows),
         cmocka_unit_test(test_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

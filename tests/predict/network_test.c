@@ -86,6 +86,47 @@ static void make(setup *s, int folds)
     memcpy(s->c.props.shape, (int64_t[3]){ D, H, W }, sizeof s->c.props.shape);
 }
 
+/* Layer by layer with the sums in a working file: rows in order, without gaps. */
+typedef struct {
+    float *out;
+    int64_t done;
+} rows_taken;
+
+static sf_status take_rows(void *user, int64_t lo, int64_t hi, const float *values)
+{
+    rows_taken *t = user;
+    assert_true(lo == t->done && hi > lo && hi <= D);
+    for (int c = 0; c < HEADS; c++)
+        memcpy(t->out + (c * D + lo) * H * W, values + c * (hi - lo) * H * W,
+               (size_t)((hi - lo) * H * W) * sizeof *values);
+    t->done = hi;
+    return SF_OK;
+}
+
+static float *predict_rows(const setup *s, bool probabilities, int threads)
+{
+    const sf_predict_options o = { .step = 0.5,
+                                   .mirror = true,
+                                   .gaussian = true,
+                                   .average_probabilities = probabilities,
+                                   .threads = threads,
+                                   .memory = 1,
+                                   .scratch_dir = tst_tmp_dir() };
+    rows_taken t = { .out = malloc(HEADS * VOXELS * sizeof(float)) };
+    sf_predictor *p;
+    tst_ok(sf_predictor_create(&p, &s->m, &o));
+    tst_ok(sf_predictor_rows(p, &s->c, (sf_row_sink){ .take = take_rows, .user = &t }, NULL));
+    assert_int_equal(t.done, D);
+    sf_predictor_destroy(&p);
+    return t.out;
+}
+
+static sf_status refuse_rows(void *user, int64_t lo, int64_t hi, const float *values)
+{
+    (void)user, (void)lo, (void)hi, (void)values;
+    return SF_FAIL(SF_EIO, "no more room");
+}
+
 static void destroy(setup *s)
 {
     for (int f = 0; f < s->m.n_folds; f++) sf_weights_destroy(&s->weights[f]);
@@ -121,8 +162,20 @@ static void test_same_bits(void **state)
             assert_memory_equal(one, more, HEADS * VOXELS * sizeof *one);
             free(more);
         }
+        for (int threads = 1; threads <= 2; threads++) {
+            float *rows = predict_rows(&s, prob, threads);
+            assert_memory_equal(one, rows, HEADS * VOXELS * sizeof *one);
+            free(rows);
+        }
         free(one);
     }
+    sf_predictor *p;
+    const sf_predict_options o = { .step = 1, .threads = 1 };
+    tst_ok(sf_predictor_create(&p, &s.m, &o));
+    assert_int_equal(sf_predictor_rows(p, &s.c, (sf_row_sink){ .take = refuse_rows }, NULL),
+                     SF_EIO);
+    assert_non_null(strstr(sf_error_text(), "no more room"));
+    sf_predictor_destroy(&p);
     destroy(&s);
 }
 

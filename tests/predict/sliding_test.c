@@ -1,7 +1,8 @@
 /* Cutting and summing without a network: when the answer is what was cut, the sums must give the
  * image back. */
 #include "base/mem.h"
-#include "predict/sliding.h"
+#include "base/path.h"
+#include "predict/sums.h"
 #include "predict/window.h"
 #include "tests/support/support.h"
 #include <math.h>
@@ -38,49 +39,129 @@ static float *noise(int64_t n)
     return x;
 }
 
-/* weight of a voxel = sum of the maps over its windows; sum / weight = the voxel */
-static float *run(const setup *u, const float *x, bool gaussian, int threads)
+/* How the sums are kept. */
+typedef struct {
+    bool gaussian, in_file, all_rows;
+    int threads, folds;
+} keeping;
+
+/* The network answers fold f with what it sees times (f + 1); every layer's final rows are taken at
+ * once. Sum / weight = the voxel. */
+static float *run(const setup *u, const float *x, const keeping *how)
 {
-    const int64_t voxels = volume(u->shape), patch = volume(u->patch);
+    const int64_t voxels = volume(u->shape), patch = volume(u->patch),
+                  plane = u->shape[1] * u->shape[2];
     const sf_source src = { .data = x,
                             .channels = CHANNELS,
                             .shape = { u->shape[0], u->shape[1], u->shape[2] } };
     float *map = malloc((size_t)patch * sizeof *map), *cut = malloc((size_t)(CHANNELS * patch) * 4),
-          *window = malloc((size_t)(CHANNELS * patch) * 4),
-          *sum = calloc((size_t)(CHANNELS * voxels), 4), *weight = calloc((size_t)voxels, 4);
+          *part = malloc((size_t)(CHANNELS * voxels) * 4),
+          *out = malloc((size_t)(CHANNELS * voxels) * 4);
     sf_sliding t;
+    sf_sums *s;
+    int64_t done = 0;
     tst_ok(sf_window_gaussian(u->patch, 0.125, 1, map));
     tst_ok(sf_sliding_make(&t, u->shape, u->patch, u->dim, u->step, u->mirror));
-    sf_window_sums s = { CHANNELS, gaussian ? map : NULL, window, sum, weight, threads };
-    for (int64_t i = 0; i < t.samples; i++) {
-        sf_sliding_cut(&t, i, &src, cut, threads);
-        sf_sliding_add(&t, i, cut, &s);
+    const sf_sums_options o = { .heads = CHANNELS,
+                                .folds = how->folds,
+                                .map = how->gaussian ? map : NULL,
+                                .rows = how->all_rows ? u->shape[0] : u->patch[0],
+                                .memory = how->in_file ? 1 : 0,
+                                .scratch_dir = tst_tmp_dir(),
+                                .threads = how->threads };
+    tst_ok(sf_sums_create(&s, &t, &o));
+    const int64_t each = sf_sliding_layer_samples(&t);
+    for (int l = 0; l < t.count[0]; l++) {
+        for (int f = 0; f < how->folds; f++)
+            for (int64_t i = l * each; i < (l + 1) * each; i++) {
+                sf_sliding_cut(&t, i, &src, cut, how->threads);
+                for (int64_t k = 0; k < CHANNELS * patch; k++) cut[k] *= (float)(f + 1);
+                tst_ok(sf_sums_add(s, f, i, cut));
+            }
+        int64_t final = u->shape[0], unused;
+        if (l + 1 < t.count[0]) sf_sliding_layer(&t, l + 1, &final, &unused);
+        tst_ok(sf_sums_take(s, done, final, part));
+        for (int c = 0; c < CHANNELS; c++)
+            memcpy(out + c * voxels + done * plane, part + c * (final - done) * plane,
+                   (size_t)((final - done) * plane) * sizeof *out);
+        done = final;
     }
-    sf_sliding_divide(&t, &s);
+    sf_sums_destroy(&s);
     sf_sliding_free(&t);
     free(map);
     free(cut);
-    free(window);
-    free(weight);
-    return sum;
+    free(part);
+    return out;
 }
 
 static void test_identity(void **state)
 {
     (void)state;
+    static const keeping other[] = {
+        { .threads = 2, .folds = 1 },
+        { .threads = 3, .folds = 1, .all_rows = true },
+        { .threads = 1, .folds = 1, .in_file = true },
+        { .threads = 3, .folds = 1, .in_file = true, .all_rows = true },
+    };
     for (int k = 0; k < SETUPS; k++)
         for (int g = 0; g < 2; g++) {
             const int64_t n = CHANNELS * volume(setups[k].shape);
-            float *x = noise(n), *one = run(&setups[k], x, g, 1);
+            float *x = noise(n);
+            float *one = run(&setups[k], x, &(keeping){ .gaussian = g, .threads = 1, .folds = 1 });
             assert_true(tst_max_abs_diff(x, one, n) < 2e-6);
-            for (int threads = 2; threads <= 3; threads++) {
-                float *more = run(&setups[k], x, g, threads);
+            for (int i = 0; i < 4; i++) {
+                keeping how = other[i];
+                how.gaussian = g;
+                float *more = run(&setups[k], x, &how);
                 assert_memory_equal(one, more, (size_t)n * sizeof *one);
                 free(more);
             }
             free(one);
             free(x);
         }
+    assert_int_equal(sf_mem_live(SF_MEM_CATEGORIES), 0);
+}
+
+/* the mean over three folds that answer with 1, 2 and 3 times the image */
+static void test_folds(void **state)
+{
+    (void)state;
+    const setup *u = &setups[0];
+    const int64_t n = CHANNELS * volume(u->shape);
+    float *x = noise(n);
+    float *one = run(u, x, &(keeping){ .gaussian = true, .threads = 2, .folds = 3 });
+    for (int64_t i = 0; i < n; i++) assert_true(fabsf(one[i] - 2 * x[i]) < 1e-5f);
+    float *more =
+        run(u, x, &(keeping){ .gaussian = true, .threads = 3, .folds = 3, .in_file = true });
+    assert_memory_equal(one, more, (size_t)n * sizeof *one);
+    free(one);
+    free(more);
+    free(x);
+    assert_int_equal(sf_mem_live(SF_MEM_CATEGORIES), 0);
+}
+
+/* a working file leaves nothing behind, and a folder that is not there is named */
+static void test_scratch(void **state)
+{
+    (void)state;
+    sf_sliding t;
+    sf_sums *s;
+    char **names, path[SF_PATH_MAX];
+    size_t count;
+    tst_ok(sf_path_join(path, tst_tmp_dir(), "sums", NULL));
+    tst_ok(sf_path_make_dirs(path));
+    tst_ok(sf_sliding_make(&t, setups[0].shape, setups[0].patch, 3, 0.5, setups[0].mirror));
+    sf_sums_options o = { .heads = 1, .folds = 1, .rows = 4, .memory = 1, .scratch_dir = path };
+    tst_ok(sf_sums_create(&s, &t, &o));
+    tst_ok(sf_path_list(&names, &count, path));
+    assert_int_equal(count, 0);
+    sf_path_free_list(&names, count);
+    sf_sums_destroy(&s);
+    o.scratch_dir = "/nonexistent/folder";
+    assert_int_equal(sf_sums_create(&s, &t, &o), SF_EIO);
+    assert_non_null(strstr(sf_error_text(), "/nonexistent/folder"));
+    assert_null(s);
+    sf_sliding_free(&t);
     assert_int_equal(sf_mem_live(SF_MEM_CATEGORIES), 0);
 }
 
@@ -121,14 +202,39 @@ static void test_probabilities(void **state)
     assert_true(fabs((double)v[5] - 1 / (1 + exp(-1.0))) < 1e-6);
     float w[2] = { 0, 1 };
     sf_to_probabilities(w, 1, 2, true, 1);
+    /* every size of difference, against double */
+    static float z[3 * 1000];
+    for (int i = 0; i < 1000; i++) {
+        z[i] = (float)i * 0.11f;
+        z[1000 + i] = -(float)i * 0.013f;
+        z[2000 + i] = (float)(i % 7);
+    }
+    static float q[3 * 1000];
+    memcpy(q, z, sizeof q);
+    sf_to_probabilities(q, 3, 1000, false, 2);
+    for (int i = 0; i < 1000; i++) {
+        double e[3], sum = 0;
+        for (int c = 0; c < 3; c++) sum += e[c] = exp((double)z[c * 1000 + i] - (double)z[i]);
+        for (int c = 0; c < 3; c++) {
+            const double want = e[c] / sum;
+            /* the difference of two logits is rounded, too */
+            assert_true(fabs((double)q[c * 1000 + i] - want) <= 1e-5 * want + 1e-37);
+        }
+    }
+    memcpy(q, z, sizeof q);
+    sf_to_probabilities(q, 3, 1000, true, 2);
+    for (int i = 0; i < 3000; i++) {
+        const double want = 1 / (1 + exp(-(double)z[i]));
+        assert_true(fabs((double)q[i] - want) <= 4e-7 * want);
+    }
     assert_true(w[0] == 0.5f && fabs((double)w[1] - 1 / (1 + exp(-1.0))) < 1e-6);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_identity),
-        cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_identity),      cmocka_unit_test(test_folds),
+        cmocka_unit_test(test_scratch),       cmocka_unit_test(test_cut),
         cmocka_unit_test(test_probabilities),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

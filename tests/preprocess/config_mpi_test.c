@@ -79,7 +79,9 @@ static void make(setup *s)
         tst_ok(sf_path_format(s->image[i], "%s/case%d_0000.nii.gz", s->dir, i));
         tst_ok(sf_path_format(s->label[i], "%s/case%d.nii.gz", s->dir, i));
         s->images[i] = s->image[i];
-        s->train[i] = (sf_case){ s->id[i], &s->images[i], 1, s->label[i] };
+        s->train[i] = (sf_case){
+            .id = s->id[i], .images = &s->images[i], .n_images = 1, .label = s->label[i]
+        };
         if (sf_comm_rank(world) == 0) write_case(s, i);
     }
     s->d = (sf_dataset){ .dir = s->dir, .name = "test", .train = s->train, .n_train = CASES };

@@ -1,7 +1,9 @@
 /* What a hand-edited plan changes in the preprocessed data: every key of the resampling and the
  * normalisation acts on what it should and on nothing else; no resampling; torch's resampling
  * against its own formulas (nnunet-planning.md 6.8). */
+#include "base/log.h"
 #include "base/mem.h"
+#include "preprocess/origin.h"
 #include "preprocess/pipeline.h"
 #include "preprocess/resample.h"
 #include "tests/support/support.h"
@@ -290,12 +292,122 @@ static void test_torch(void **state)
     check_torch(true);
 }
 
+/* ---- images that say nothing ---- */
+
+/** All zeros: no crop; every scheme leaves zeros (CT: the value of zero), never NaN. */
+static void test_all_zero(void **state)
+{
+    static const sf_norm_scheme schemes[] = { SF_NORM_ZSCORE, SF_NORM_CT, SF_NORM_NONE,
+                                              SF_NORM_RESCALE01, SF_NORM_RGB01 };
+    static setup s;
+    (void)state;
+    for (int k = 0; k < 10; k++) {
+        make(&s);
+        memset(s.image, 0, sizeof s.image);
+        memset(s.label, 0, sizeof s.label);
+        s.norm[0] = schemes[k / 2];
+        s.use_mask[0] = k % 2;
+        s.recipe.prep.mask_outside_zero = k % 2;
+        sf_prepared *c = prepare(&s);
+        assert_int_equal(c->props.shape_after_crop[1], NY);
+        const float want =
+            schemes[k / 2] == SF_NORM_CT ? (float)((s.stats[0].p00_5 - s.stats[0].mean) / 50) : 0;
+        for (int64_t i = 0; i < voxels(c); i++)
+            assert_true(fabsf(c->data[i] - want) < 1e-6f && c->seg[i] == -1);
+        sf_prepared_destroy(&c);
+    }
+}
+
+/** A constant image, and a CT whose foreground is constant: finite numbers. */
+static void test_constant(void **state)
+{
+    static setup s;
+    (void)state;
+    for (int k = 0; k < 2; k++) {
+        make(&s);
+        for (int i = 0; i < N; i++) s.image[i] = 7;
+        s.norm[0] = k ? SF_NORM_CT : SF_NORM_ZSCORE;
+        s.stats[0] = (sf_intensity){ .mean = 7, .std = 0, .p00_5 = 7, .p99_5 = 7 };
+        sf_prepared *c = prepare(&s);
+        for (int64_t i = 0; i < voxels(c); i++) assert_true(c->data[i] == 0);
+        sf_prepared_destroy(&c);
+    }
+}
+
+static int warnings;
+
+static void count_warnings(void *user, sf_log_level level, const char *line)
+{
+    (void)user;
+    warnings += level == SF_LOG_WARN && strstr(line, "class=dot") && strstr(line, "lost");
+}
+
+/** A class of one voxel that falls between the voxels of a coarse grid is told by name; a class
+ *  that the case never had is not. */
+static void test_lost_class(void **state)
+{
+    static setup s;
+    int dot[1] = { 3 }, absent[1] = { 9 };
+    (void)state;
+    make(&s);
+    for (int i = 0; i < N; i++) s.label[i] = i % NX > 5;
+    s.label[(3 * NY + 9) * NX + 11] = 3;
+    tst_ok(sf_mem_calloc(&s.labels.eval, 2, sizeof *s.labels.eval, SF_MEM_MISC));
+    s.labels.n_eval = 2;
+    s.labels.eval[0].count = s.labels.eval[1].count = 1;
+    s.labels.eval[0].value = dot;
+    s.labels.eval[1].value = absent;
+    s.labels.eval[0].name = (char *)(uintptr_t) "dot";
+    for (int k = 0; k < 2; k++) {
+        for (int a = 0; a < 3; a++) s.cfg.spacing[a] = k ? 5 : s.img.geo.spacing[a];
+        warnings = 0;
+        sf_log_set_sink(count_warnings, NULL);
+        sf_prepared *c = prepare(&s);
+        sf_log_set_sink(NULL, NULL);
+        assert_int_equal(warnings, k);
+        assert_int_equal(c->loc.count[0], 1 - k);
+        assert_int_equal(c->loc.count[1], 0);
+        sf_prepared_destroy(&c);
+    }
+    sf_mem_free(s.labels.eval);
+}
+
+/* ---- data of another plan never pass for this one's ---- */
+
+/** What decides the voxels changes the origin, and nothing else does. */
+static void test_origin(void **state)
+{
+    static setup s;
+    char before[65], after[65];
+    (void)state;
+    make(&s);
+    tst_ok(sf_data_origin(before, &s.plans, &s.cfg));
+    for (size_t i = 0; i < sizeof edits / sizeof *edits; i++) {
+        make(&s);
+        edits[i].edit(&s);
+        tst_ok(sf_data_origin(after, &s.plans, &s.cfg));
+        if (strcmp(before, after) == 0) fail_msg("%s leaves no trace", edits[i].name);
+    }
+    make(&s);
+    s.cfg.spacing[1] = .9;
+    tst_ok(sf_data_origin(after, &s.plans, &s.cfg));
+    assert_string_not_equal(before, after);
+    make(&s);
+    s.cfg.batch_size = 9;
+    s.cfg.patch[0] = 16;
+    s.cfg.batch_dice = true;
+    s.stats[0].mean = 1; /* no CT here */
+    tst_ok(sf_data_origin(after, &s.plans, &s.cfg));
+    assert_string_equal(before, after);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_each_key),
-        cmocka_unit_test(test_no_resampling),
-        cmocka_unit_test(test_torch),
+        cmocka_unit_test(test_each_key), cmocka_unit_test(test_no_resampling),
+        cmocka_unit_test(test_torch),    cmocka_unit_test(test_all_zero),
+        cmocka_unit_test(test_constant), cmocka_unit_test(test_lost_class),
+        cmocka_unit_test(test_origin),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -20,10 +20,13 @@ typedef struct {
 } plan;
 
 static const plan plans[] = {
-    { "3d", SF_NET_PLAIN, 3, 3, 2, 5, { 16, 24, 16 }, true },
-    { "aniso", SF_NET_PLAIN, 3, 1, 1, 3, { 6, 32, 24 }, false },
-    { "2d", SF_NET_PLAIN, 2, 1, 1, 9, { 1, 32, 32 }, true },
+    { "3d", SF_NET_PLAIN, 3, 3, 2, 2, { 32, 32, 16 }, true },     /* 4 leaves; 1 below */
+    { "aniso", SF_NET_PLAIN, 3, 1, 1, 3, { 16, 32, 24 }, false }, /* 3 leaves */
+    { "2d", SF_NET_PLAIN, 2, 1, 1, 5, { 1, 104, 96 }, true },     /* 2 leaves */
     { "resenc", SF_NET_RESENC, 3, 3, 2, 4, { 8, 16, 16 }, false },
+    { "deep", SF_NET_PLAIN, 3, 3, 2, 1, { 32, 32, 48 }, false }, /* 8 leaves, then 1 */
+    { "two", SF_NET_PLAIN, 3, 3, 2, 1, { 64, 32, 32 }, true },   /* 16 leaves, then 2 */
+    { "flat", SF_NET_PLAIN, 3, 1, 1, 1, { 12, 64, 48 }, true },  /* 3 leaves, then 2 */
 };
 
 static sf_arch arch_of(const plan *p)
@@ -75,24 +78,22 @@ typedef struct {
 static void make_job(job *j, const plan *p, sf_comm *c, int threads, int64_t bucket)
 {
     const sf_arch arch = arch_of(p);
-    int64_t whole;
     memset(j, 0, sizeof *j);
-    CHECK_OK(sf_group_create(&j->group, c, p->batch));
-    sf_group_share(j->group, &j->first, &j->count, &whole);
-    const sf_network_options o = { .arch = &arch,
-                                   .in_channels = CHANNELS,
-                                   .heads = HEADS,
-                                   .batch = j->count,
-                                   .patch = { p->patch[0], p->patch[1], p->patch[2] },
-                                   .dtype = SF_F32,
-                                   .training = true,
-                                   .deep_supervision = true,
-                                   .threads = threads,
-                                   .first = j->first,
-                                   .whole = whole };
+    CHECK_OK(sf_group_create(&j->group, c, &arch, p->patch, p->batch));
+    sf_network_options o = { .arch = &arch,
+                             .in_channels = CHANNELS,
+                             .heads = HEADS,
+                             .patch = { p->patch[0], p->patch[1], p->patch[2] },
+                             .dtype = SF_F32,
+                             .training = true,
+                             .deep_supervision = true,
+                             .threads = threads };
+    sf_group_share(j->group, &o);
+    j->first = o.first;
+    j->count = o.batch;
     CHECK_OK(sf_network_create(&j->net, &o));
     sf_params_init(sf_network_params(j->net), 5, p->name, 0.01);
-    CHECK_OK(sf_group_attach(j->group, j->net, bucket));
+    CHECK_OK(sf_group_attach(j->group, j->net, bucket, NULL));
     j->labels.n_heads = j->labels.n_labels = j->labels.n_entries = HEADS;
     j->labels.ignore = -1;
     j->loss = (sf_loss_options){ .labels = &j->labels,
@@ -101,7 +102,7 @@ static void make_job(job *j, const plan *p, sf_comm *c, int threads, int64_t buc
                                  .weight_ce = 1.0,
                                  .weight_dice = 1.0,
                                  .global_batch = p->batch,
-                                 .gather = whole > 0 ? sf_group_gather : NULL,
+                                 .gather = o.whole > 0 ? sf_group_gather : NULL,
                                  .gather_user = j->group };
     const size_t voxels = (size_t)(j->count * p->patch[0] * p->patch[1] * p->patch[2]);
     CHECK_OK(sf_mem_alloc(&j->x, voxels * CHANNELS, sizeof *j->x, SF_MEM_MISC));
@@ -183,9 +184,11 @@ static void compare(const plan *p, int size, int threads, int64_t bucket, int st
 
 static void check_plan(const plan *p, int steps)
 {
-    static const int sizes[] = { 1, 2, 3, 4, 8 };
+    static const int sizes[] = { 1, 2, 3, 4, 6, 8 };
     outcome want = { .loss = 0 }, alone = { .loss = 0 };
     const int most = sf_comm_size(sf_comm_world());
+    const sf_arch arch = arch_of(p);
+    const int64_t ranks = sf_group_most(&arch, p->patch, p->batch);
     if (sf_comm_rank(sf_comm_world()) == 0) {
         train(p, sf_comm_self(), 1, 0, 1, &alone);
         train(p, sf_comm_self(), 1, 0, steps, &want);
@@ -194,7 +197,7 @@ static void check_plan(const plan *p, int steps)
     }
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         for (int threads = 1; threads <= 2; threads++) {
-            if (sizes[i] > most || sizes[i] > p->batch || sizes[i] * threads == 1) continue;
+            if (sizes[i] > most || sizes[i] > ranks || sizes[i] * threads == 1) continue;
             compare(p, sizes[i], threads, threads == 1 ? 0 : 20000, steps, &want);
         }
 }
@@ -202,10 +205,11 @@ static void check_plan(const plan *p, int steps)
 static void too_many_ranks(void)
 {
     const int size = sf_comm_size(sf_comm_world());
+    const sf_arch arch = arch_of(&plans[3]);
     sf_group *g = NULL;
     if (size == 1) return;
-    CHECK(sf_group_create(&g, sf_comm_world(), size - 1) == SF_EINVAL);
-    CHECK(g == NULL && strstr(sf_error_text(), "batch") != NULL);
+    CHECK(sf_group_create(&g, sf_comm_world(), &arch, plans[3].patch, size - 1) == SF_EINVAL);
+    CHECK(g == NULL && strstr(sf_error_text(), "at most") != NULL);
 }
 
 int main(int argc, char **argv)

@@ -46,7 +46,7 @@ static void make_plans(world *w)
     const sf_config *cfg;
     CHECK_OK(sf_path_join(path, w->dir, "Dataset999_Phantom", NULL));
     CHECK_OK(sf_dataset_load(&w->dataset, path));
-    CHECK_OK(sf_recipe_load(&recipe, "paper", NULL));
+    CHECK_OK(sf_recipe_load(&recipe, "paper"));
     CHECK_OK(sf_fingerprint_compute(&print, w->dataset, recipe, 1));
     CHECK_OK(sf_planner_run(&json, NULL, print, w->dataset, recipe, &none));
     CHECK_OK(sf_plans_from_json(&w->plans, json, "plans"));

@@ -36,7 +36,7 @@ static int make_world(void **state)
     tst_ok(sf_phantom_make(tst_tmp_dir(), &po));
     tst_ok(sf_path_join(path, tst_tmp_dir(), "Dataset999_Phantom", NULL));
     tst_ok(sf_dataset_load(&dataset, path));
-    tst_ok(sf_recipe_load(&recipe, "paper", NULL));
+    tst_ok(sf_recipe_load(&recipe, "paper"));
     tst_ok(sf_fingerprint_compute(&print, dataset, recipe, 1));
     tst_ok(sf_planner_run(&json, NULL, print, dataset, recipe, &none));
     tst_ok(sf_plans_from_json(&plans, json, "plans"));
@@ -361,6 +361,190 @@ static void fold_all(void **state)
     assert_false(sf_validate_complete(at(&o, ""), &all, false));
 }
 
+/** `train --val`: everything that validation wrote is made anew, from the finished weights alone.
+ */
+static void validated_anew(void **state)
+{
+    const sf_train_options reference = whole();
+    sf_train_options o = options("anew");
+    (void)state;
+    o.part = SF_TRAIN_VALIDATE;
+    refused(&o, SF_EINVAL, "checkpoint_final.h5 is not there");
+    tst_ok(sf_path_make_dirs(at(&o, "validation")));
+    tst_ok(sf_path_copy(at(&reference, "checkpoint_final.h5"), at(&o, "checkpoint_final.h5")));
+    tst_ok(sf_path_copy(at(&reference, "checkpoint_best.h5"), at(&o, "checkpoint_best.h5")));
+    tst_ok(sf_path_write(at(&o, "validation/summary.json"), "{}", 2));
+    tst_ok(sf_train_run(sf_comm_self(), &o));
+    same_results(&reference, &o);
+    assert_false(sf_path_is_file(at(&o, "history.jsonl")));
+}
+
+/** `train --val-best`: beside the validation that counts, which stays as it is. */
+static void best_validated(void **state)
+{
+    const sf_train_options reference = whole();
+    sf_train_options o = options("best"), whole_again = o;
+    (void)state;
+    o.part = SF_TRAIN_VALIDATE_BEST;
+    refused(&o, SF_EINVAL, "checkpoint_best.h5 is not there");
+    tst_ok(sf_path_make_dirs(at(&o, "")));
+    tst_ok(sf_path_copy(at(&reference, "checkpoint_best.h5"), at(&o, "checkpoint_best.h5")));
+    tst_ok(sf_train_run(sf_comm_self(), &o));
+    assert_true(sf_path_is_file(at(&o, "validation_best/summary.json")));
+    assert_false(sf_path_is_dir(at(&o, "validation")));
+    /* the same as if these weights had been the final ones */
+    tst_ok(sf_path_copy(at(&o, "checkpoint_best.h5"), at(&o, "checkpoint_final.h5")));
+    tst_ok(sf_train_run(sf_comm_self(), &whole_again));
+    char *x, *y;
+    size_t nx, ny;
+    tst_ok(sf_path_read(&x, &nx, at(&o, "validation/summary.json"), 0));
+    tst_ok(sf_path_read(&y, &ny, at(&o, "validation_best/summary.json"), 0));
+    assert_string_equal(x, y);
+    sf_mem_free(x);
+    sf_mem_free(y);
+}
+
+/** `train --disable-checkpointing`: the same validation, no weights, and the fold is not done. */
+static void no_checkpoints(void **state)
+{
+    const sf_train_options reference = whole();
+    sf_train_options o = options("none");
+    counter c = { 0, 1 };
+    (void)state;
+    o.no_checkpoints = true;
+    o.checkpoint_seconds = 1e-9;
+    o.stop = stop_after;
+    o.stop_user = &c;
+    refused(&o, SF_ESTOP, "start anew");
+    o.stop = NULL;
+    tst_ok(sf_train_run(sf_comm_self(), &o));
+    same_file(&reference, &o, "validation/summary.json");
+    static const char *const name[] = { "latest", "best", "final" };
+    for (int i = 0; i < 3; i++) {
+        char file[64];
+        snprintf(file, sizeof file, "checkpoint_%s.h5", name[i]);
+        assert_false(sf_path_is_file(at(&o, file)));
+    }
+    assert_true(sf_validate_complete(at(&o, ""), &val, true));
+    assert_false(sf_train_is_done(o.work, &o.key, plans, &val, true));
+    assert_true(sf_train_is_done(reference.work, &reference.key, plans, &val, true));
+}
+
+/** Parameters of a checkpoint by name. */
+static const sf_array *array_of(const sf_array *a, int n, const char *name)
+{
+    for (int i = 0; i < n; i++)
+        if (strcmp(a[i].name, name) == 0) return &a[i];
+    fail_msg("no %s", name);
+    return NULL;
+}
+
+/** Fine-tuning with learning rate 0: all but the heads are the given weights, the heads are new; it
+ * continues only from the same file. */
+static void pretrained(void **state)
+{
+    const sf_train_options reference = whole();
+    sf_train_options o = options("pretrained");
+    static char file[SF_PATH_MAX];
+    sf_array *from = NULL, *to = NULL;
+    int n = 0, m = 0, heads = 0;
+    counter c = { 0, 1 };
+    (void)state;
+    snprintf(file, sizeof file, "%s", at(&reference, "checkpoint_final.h5"));
+    o.pretrained = file;
+    o.key.seed = 77;
+    o.stop = stop_after;
+    o.stop_user = &c;
+    const double lr = plans->recipe->train.lr;
+    plans->recipe->train.lr = 0;
+    assert_int_equal(sf_train_run(sf_comm_self(), &o), SF_ESTOP);
+    plans->recipe->train.lr = lr;
+    tst_ok(sf_arrays_load(&from, &n, NULL, file, "params"));
+    tst_ok(sf_arrays_load(&to, &m, NULL, at(&o, "checkpoint_latest.h5"), "params"));
+    assert_int_equal(n, m);
+    for (int i = 0; i < n; i++) {
+        const sf_array *a = &from[i], *b = array_of(to, m, a->name);
+        const bool same = memcmp(a->data, b->data, (size_t)a->count * sizeof(float)) == 0;
+        const bool head = strstr(a->name, ".seg_layers.") != NULL;
+        const bool bias = strstr(a->name, ".bias") != NULL; /* of an untrained head: 0 */
+        if (!head && !same) fail_msg("%s was not taken over", a->name);
+        if (head && !bias && same) fail_msg("%s is not new", a->name);
+        heads += head;
+    }
+    assert_true(heads > 0 && heads < n);
+    sf_arrays_free(&from, n);
+    sf_arrays_free(&to, m);
+    o.pretrained = NULL;
+    refused(&o, SF_EINVAL, "another 'pretrained'");
+    o.pretrained = container; /* any other file */
+    refused(&o, SF_EINVAL, "another 'pretrained'");
+    o.pretrained = "/nonexistent.pth";
+    refused(&o, SF_EIO, "/nonexistent.pth");
+    o.pretrained = file;
+    o.stop = NULL;
+    tst_ok(sf_train_run(sf_comm_self(), &o));
+}
+
+/** A file of another network is refused by the name of the first weight that does not fit. */
+static void foreign_weights(void **state)
+{
+    const sf_train_options reference = whole();
+    sf_plans *other = NULL;
+    sf_train_options o = options("foreign");
+    (void)state;
+    tst_ok(sf_plans_vary(&other, plans, "three_convs"));
+    o.plans = other;
+    o.pretrained = at(&reference, "checkpoint_final.h5");
+    refused(&o, SF_EDATA,
+            "encoder.stages.0.0.convs.0.conv.weight has shape [32, 1, 3, 3], the plan "
+            "asks for [24, 1, 3, 3]");
+    assert_false(sf_path_is_file(at(&o, "checkpoint_latest.h5")));
+    sf_plans_destroy(&other);
+}
+
+/** Without deep supervision only the full-resolution head learns: the others stay untrained. */
+static void deep_supervision_off(void **state)
+{
+    sf_plans *off = NULL;
+    sf_train_options o = options("no_deep_supervision");
+    sf_array *momentum = NULL;
+    int n = 0, heads = 0;
+    (void)state;
+    tst_ok(sf_plans_vary(&off, plans, "no_deep_supervision"));
+    o.plans = off;
+    o.key.variant = off->variant;
+    tst_ok(sf_train_run(sf_comm_self(), &o));
+    assert_non_null(strstr(at(&o, "x"), "/results/2d/no_deep_supervision_seed_5/fold_0/"));
+    tst_ok(sf_arrays_load(&momentum, &n, NULL, at(&o, "checkpoint_final.h5"), "momentum"));
+    for (int i = 0; i < n; i++) heads += strstr(momentum[i].name, ".seg_layers.") != NULL;
+    assert_int_equal(heads, 2); /* weight and bias of one */
+    sf_arrays_free(&momentum, n);
+    sf_plans_destroy(&off);
+}
+
+/** A variant trains otherwise from the first step on, and its checkpoints are its own. */
+static void variants_differ(void **state)
+{
+    static const char *const name[] = { "ce", "momentum09", "no_da", "relu", "constant_lr" };
+    const sf_train_options reference = whole();
+    char hash[6][65];
+    (void)state;
+    tst_ok(sf_checkpoint_hash(at(&reference, "checkpoint_final.h5"), hash[5]));
+    for (int i = 0; i < 5; i++) {
+        sf_plans *v = NULL;
+        sf_train_options o = options("variants");
+        tst_ok(sf_plans_vary(&v, plans, name[i]));
+        o.plans = v;
+        o.key.variant = v->variant;
+        tst_ok(sf_train_run(sf_comm_self(), &o));
+        tst_ok(sf_checkpoint_hash(at(&o, "checkpoint_final.h5"), hash[i]));
+        for (int k = 0; k < 6; k++)
+            if ((k < i || k == 5) && strcmp(hash[i], hash[k]) == 0)
+                fail_msg("%s ends with the weights of another", name[i]);
+        sf_plans_destroy(&v);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -373,6 +557,13 @@ int main(void)
         cmocka_unit_test(loss_is_not_finite),
         cmocka_unit_test(damaged_checkpoint),
         cmocka_unit_test(fold_all),
+        cmocka_unit_test(validated_anew),
+        cmocka_unit_test(best_validated),
+        cmocka_unit_test(no_checkpoints),
+        cmocka_unit_test(pretrained),
+        cmocka_unit_test(foreign_weights),
+        cmocka_unit_test(deep_supervision_off),
+        cmocka_unit_test(variants_differ),
     };
     return cmocka_run_group_tests(tests, make_world, end_world);
 }
