@@ -254,7 +254,7 @@ static sf_status prepare(sf_project *p, sf_comm *world, const sf_recipe *recipe)
 sf_status sf_run(sf_comm *world, const sf_run_options *o)
 {
     sf_project p = { .lock = -1 };
-    sf_recipe *recipe = NULL; /* until plans exist; they carry their own */
+    sf_recipe *recipe = NULL;                        /* until plans exist; they carry their own */
     SF_TRY(sf_tasks_check_layout(o->layout, world)); /* before anything long */
     sf_status st = sf_comm_agree(world, sf_recipe_load(&recipe, o->settings.recipe));
     if (st == SF_OK) st = sf_project_open(&p, world, o, true);
