@@ -15,7 +15,7 @@ static sf_status fold_number(int *fold, const char *word)
 {
     char *end;
     *fold = SF_FOLD_ALL;
-    if (strcmp(word, "all") == 0) return SF_OK;
+    if (strcmp(word, "all") == 0 || strcmp(word, "fold_all") == 0) return SF_OK;
     const long v = strtol(word, &end, 10);
     SF_CHECK(*word && *end == 0 && v >= 0 && v < 1000, SF_EINVAL, "'%s' is not a fold number",
              word);
@@ -207,7 +207,8 @@ sf_status sf_cmd_predict(int argc, char **argv)
                "folder of images CASE_0000.ending, one file per channel; or such files",
                .required = true),
         SF_ARG("output", 'o', STR, &w.out, "DIR", "segmentations CASE.ending", .required = true),
-        SF_ARG("folds", 'f', STR, &w.folds, "all|LIST", "default all folds that are there"),
+        SF_ARG("folds", 'f', STR, &w.folds, "all|LIST",
+               "default all folds that are there; fold_all = the one trained on all cases"),
         SF_ARG("previous-stage", 0, STR, &w.previous, "DIR",
                "first stage's segmentations; default: that model is run"),
         SF_ARG("checkpoint", 0, STR, &w.checkpoint, "NAME",

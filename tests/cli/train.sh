@@ -89,6 +89,9 @@ expect 0 'validated' $train --fold 0 --val-best
 expect 2 'train this fold before' $train --fold all --val
 expect 2 'exclude each other' $train --fold 0 --val --val-best
 expect 0 'cases=4' $train --fold all --pretrained "$fold/checkpoint_final.h5"
+expect 0 'cases segmented' "$seg" predict -m "$work/results/2d" -i "$data/imagesTs" -o "$tmp/fa" --folds fold_all --threads 1
+expect 0 '4 cases' "$seg" accumulate --work "$work" --config 2d --folds fold_all -o "$tmp/cva"
+cmp "$tmp/cva/phantom_000.png" "$work/results/2d/fold_all/validation/phantom_000.png" || fail "accumulate of fold all"
 expect 3 'seg_layers\|has shape\|is missing' $train --fold 1 --variant three_convs --pretrained "$fold/checkpoint_final.h5"
 expect 0 'validated' $train --fold 1 --variant no_da --disable-checkpointing
 [ -z "$(ls "$work"/results/2d/no_da_seed_0/fold_1/*.h5 2> /dev/null)" ] || fail "checkpoints were written"

@@ -31,7 +31,7 @@ b="--plans $tmp/plans.json --dataset-json $data/dataset.json --config 2d --batch
 expect 0 'GFLOP/s' "$SEGFLEET" bench step $b
 expect 0 'grad-weight' "$SEGFLEET" bench layers $b --json "$tmp/layers.json"
 grep -q '"direction": "grad-input"' "$tmp/layers.json" || fail "bench layers: no gradient of an input in its JSON"
-expect 2 'neither step' "$SEGFLEET" bench sleep $b
+expect 2 'none of step' "$SEGFLEET" bench sleep $b
 expect 2 'run.json' "$SEGFLEET" train --work "$tmp/nowhere" --config 2d --fold 0
 expect 2 'recipe' "$SEGFLEET" plan "$data" --recipe nosuch -o "$tmp/x.json"
 [ ! -e "$tmp/x.json" ] || fail "a failed plan left a file"

@@ -6,7 +6,6 @@
 #include "kernels/convt.h"
 #include "kernels/cpu.h"
 #include "kernels/loss.h"
-#include "kernels/norm.h"
 #include "kernels/view.h"
 #include "tensor.h"
 #include <math.h>
@@ -279,8 +278,184 @@ static void convolutions(void **state)
     assert_int_equal(sf_mem_live(SF_MEM_CATEGORIES), 0);
 }
 
+/* --- one transposed convolution: no neighbours at all -------------------------------------------
+ */
+
+typedef struct {
+    int64_t ci, co, d, h, w; /* of the input */
+    int s[3];
+} up_case;
+
+static const up_case ups[] = {
+    { 32, 16, 9, 5, 6, { 2, 2, 2 } },  { 16, 8, 12, 4, 7, { 1, 2, 2 } },
+    { 48, 33, 6, 3, 5, { 2, 1, 2 } },  { 32, 32, 1, 11, 18, { 1, 2, 2 } },
+    { 17, 16, 1, 13, 6, { 1, 2, 1 } },
+};
+
+typedef struct {
+    sf_convt c;
+    int step;
+    tst_tensor in, scale, shift, din, out, dout;
+    float *w, *bias, *dw[2], *db[2], *part[2];
+    double *d;
+    int64_t n_w;
+    char *scratch;
+} up_bench;
+
+static void up_make(up_bench *b, const up_case *t)
+{
+    const sf_shape in = { 1, t->ci, t->d, t->h, t->w };
+    memset(b, 0, sizeof *b);
+    tst_ok(sf_convt_make(&b->c, in, t->co, t->s, SF_F32));
+    b->step = t->s[t->d > 1 ? 0 : 1];
+    b->in = tst_tensor_make(in, 0, 1);
+    b->din = tst_tensor_make(in, 0, 2);
+    b->scale = tst_tensor_make((sf_shape){ 1, t->ci, 1, 1, 1 }, 0, 3);
+    b->shift = tst_tensor_make((sf_shape){ 1, t->ci, 1, 1, 1 }, 0, 4);
+    b->out = tst_tensor_make(b->c.out, 0, 5);
+    b->dout = tst_tensor_make(b->c.out, 0, 6);
+    b->n_w = t->ci * t->co * t->s[0] * t->s[1] * t->s[2];
+    b->w = get(b->n_w), b->bias = get(t->co);
+    tst_ok(sf_mem_alloc(&b->d, (size_t)(b->n_w + t->co), sizeof *b->d, SF_MEM_MISC));
+    tst_fill(b->w, b->d, b->n_w, 0.3, 7);
+    tst_fill(b->bias, b->d, t->co, 1.0, 8);
+    for (int i = 0; i < 2; i++) {
+        b->dw[i] = get(b->n_w), b->db[i] = get(t->co);
+        b->part[i] = get(max64(b->in.size, b->out.size));
+    }
+}
+
+static void up_free(up_bench *b)
+{
+    tst_tensor *all[] = { &b->in, &b->din, &b->scale, &b->shift, &b->out, &b->dout };
+    for (int j = 0; j < 6; j++) tst_tensor_free(all[j]);
+    void *more[] = { b->w,     b->bias,    b->dw[0],   b->dw[1], b->db[0],
+                     b->db[1], b->part[0], b->part[1], b->d };
+    for (size_t j = 0; j < sizeof more / sizeof *more; j++) sf_mem_free(more[j]);
+}
+
+static sf_input up_input(up_bench *b, bool whole, int64_t lo, int64_t hi)
+{
+    sf_input in = { .x = b->in.vf, .scale = b->scale.f, .shift = b->shift.f, .slope = 0.01 };
+    if (whole) return in;
+    const sf_view v = only(&b->in, b->part[0], lo, hi);
+    in.x = sf_view_slab(&v, lo, hi);
+    return in;
+}
+
+/* The own slices of an output tensor, in memory of its own or in place. */
+static sf_view up_part(const up_bench *b, const tst_tensor *t, bool whole, int64_t lo, int64_t hi)
+{
+    sf_view v = t->vf;
+    if (whole) return v;
+    memcpy(b->part[1], t->f, (size_t)t->size * 4);
+    v.data = b->part[1];
+    return sf_view_slab(&v, lo, hi);
+}
+
+static void up_forward(up_bench *b, const sf_convt_impl *im, bool whole, int64_t lo, int64_t hi)
+{
+    const sf_convt_fwd a = { up_input(b, whole, lo, hi), b->w, b->bias,
+                             up_part(b, &b->out, whole, lo * b->step, hi * b->step), 2 };
+    tst_ok(im->forward(&b->c, &a, b->scratch));
+}
+
+static sf_view up_gradient(up_bench *b, bool whole, int64_t lo, int64_t hi, float *memory)
+{
+    if (whole) return b->dout.vf;
+    const sf_view v = only(&b->dout, memory, lo * b->step, hi * b->step);
+    return sf_view_slab(&v, lo * b->step, hi * b->step);
+}
+
+static void up_data(up_bench *b, const sf_convt_impl *im, bool whole, int64_t lo, int64_t hi)
+{
+    const sf_convt_bwd_data a = { b->w, up_gradient(b, whole, lo, hi, b->part[0]),
+                                  up_part(b, &b->din, whole, lo, hi), false, 2 };
+    tst_ok(im->backward_data(&b->c, &a, b->scratch));
+}
+
+static void up_weight(up_bench *b, const sf_convt_impl *im, bool whole, int64_t lo, int64_t hi)
+{
+    const int to = whole ? 0 : 1;
+    const sf_convt_bwd_weight a = { up_input(b, whole, lo, hi),
+                                    up_gradient(b, whole, lo, hi, b->part[1]),
+                                    0,
+                                    lo,
+                                    hi,
+                                    b->dw[to],
+                                    b->db[to],
+                                    2 };
+    tst_ok(im->backward_weight(&b->c, &a, b->scratch));
+}
+
+static void up_variant(up_bench *b, const sf_convt_impl *im)
+{
+    const int64_t slices = sf_slices(b->c.in);
+    const size_t bytes = im->scratch ? im->scratch(&b->c, 2) : 0;
+    tst_ok(sf_mem_alloc(&b->scratch, bytes + 1, 1, SF_MEM_MISC));
+    up_forward(b, im, true, 0, 0);
+    up_data(b, im, true, 0, 0);
+    for (int64_t lo = 0; lo < slices; lo += STEP) {
+        const int64_t hi = min64(lo + STEP, slices);
+        up_forward(b, im, false, lo, hi);
+        same(&b->out, b->part[1], lo * b->step, hi * b->step, im->name);
+        up_data(b, im, false, lo, hi);
+        same(&b->din, b->part[1], lo, hi, im->name);
+        up_weight(b, im, true, lo, hi);
+        up_weight(b, im, false, lo, hi);
+        assert_memory_equal(b->dw[0], b->dw[1], (size_t)b->n_w * 4);
+        assert_memory_equal(b->db[0], b->db[1], (size_t)b->c.out.c * 4);
+    }
+    sf_mem_free(b->scratch);
+}
+
+static void transposed(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof ups / sizeof *ups; i++) {
+        up_bench b;
+        up_make(&b, &ups[i]);
+        for (const sf_convt_impl *const *im = sf_convt_impls; *im; im++)
+            if (!((*im)->isa & ~sf_cpu_isa()) && (!(*im)->accepts || (*im)->accepts(&b.c)))
+                up_variant(&b, *im);
+        up_free(&b);
+    }
+    assert_int_equal(sf_mem_live(SF_MEM_CATEGORIES), 0);
+}
+
+/* --- the loss: a range of slices
+ * ------------------------------------------------------------------
+ */
+
+static void loss(void **state)
+{
+    (void)state;
+    enum { N = 2, HEADS = 3, D = 11, PLANE = 7 * 13, VOXELS = D * PLANE, TERMS = 2 + 3 * HEADS };
+    static float z[N * HEADS * VOXELS], g[2][N * HEADS * VOXELS];
+    static double unused[N * HEADS * VOXELS], sums[2][N * D * TERMS];
+    static int16_t y[N * VOXELS];
+    double a[N * HEADS], b[N * HEADS];
+    tst_fill(z, unused, N * HEADS * VOXELS, 2.0, 1);
+    for (int i = 0; i < N * VOXELS; i++) y[i] = (int16_t)(i * 7 % 5 % 3);
+    for (int i = 0; i < N * HEADS; i++) a[i] = 0.1 * i - 0.2, b[i] = 0.3 - 0.07 * i;
+    sf_loss_desc d = {
+        .shape = { N, HEADS, D, 7, 13 }, .ignore = SF_NO_IGNORE, .threads = 2, .dtype = SF_F32
+    };
+    sf_loss_forward(&d, z, y, sums[0]);
+    sf_loss_backward(&d, z, y, 0.01, a, b, g[0]);
+    memset(g[1], 0x7f, sizeof g[1]);
+    for (d.slice0 = 0; d.slice0 < D; d.slice0 = d.slice1) {
+        d.slice1 = min64(d.slice0 + STEP, D);
+        sf_loss_forward(&d, z, y, sums[1]);
+        sf_loss_backward(&d, z, y, 0.01, a, b, g[1]);
+    }
+    assert_memory_equal(sums[0], sums[1], sizeof sums[0]);
+    assert_memory_equal(g[0], g[1], sizeof g[0]);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(convolutions) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(convolutions),
+                                        cmocka_unit_test(transposed), cmocka_unit_test(loss) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

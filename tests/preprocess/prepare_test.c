@@ -1,11 +1,9 @@
 /* The end-to-end vector of nnunet-planning.md 10.7, and properties of one prepared case. */
-#include "base/log.h"
 #include "base/mem.h"
 #include "preprocess/locations.h"
 #include "preprocess/pipeline.h"
 #include "tests/support/support.h"
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 enum { NZ = 6, NY = 12, NX = 14, N = NZ * NY * NX };
@@ -273,44 +271,13 @@ static void test_locations(void **state)
     assert_int_equal(sf_mem_live(SF_MEM_CATEGORIES), 0);
 }
 
-static void note(void *user, sf_log_level level, const char *line)
-{
-    if (level == SF_LOG_WARN) snprintf(user, 300, "%s", line);
-}
-
-/** A class of one voxel on a grid three times coarser: a warning names case and class; a class that
- *  was never there is none. */
-static void lost_class(void **state)
-{
-    setup *s = test_malloc(sizeof *s);
-    sf_prepared *c = NULL;
-    char line[300] = "", one[] = "one", two[] = "two", name[] = "3d_lowres";
-    (void)state;
-    make(s, (double[]){ 1, 1, 1 }, (double[]){ 3, 3, 3 }, false);
-    s->cfg.name = name;
-    s->labels.eval[0].name = one;
-    s->labels.eval[1].name = two;
-    for (int i = 0; i < N; i++) s->label[i] = s->label[i] > 0;
-    sf_log_set_sink(note, line);
-    tst_ok(sf_prepare_case(&c, "k7", &s->plans, &s->cfg, &s->labels, &s->img, s->label, 1));
-    assert_string_equal(line, "");
-    sf_prepared_destroy(&c);
-    s->label[(3 * NY + 5) * NX + 6] = 2;
-    tst_ok(sf_prepare_case(&c, "k7", &s->plans, &s->cfg, &s->labels, &s->img, s->label, 1));
-    sf_log_set_sink(NULL, NULL);
-    assert_non_null(strstr(line, "cfg=3d_lowres case=k7 label=two"));
-    assert_true(c->loc.count[0] > 0 && c->loc.count[1] == 0);
-    sf_prepared_destroy(&c);
-    sf_mem_free(s->labels.eval);
-    test_free(s);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_vectors),      cmocka_unit_test(test_transposed),
-        cmocka_unit_test(test_2d_and_order), cmocka_unit_test(test_locations),
-        cmocka_unit_test(lost_class),
+        cmocka_unit_test(test_vectors),
+        cmocka_unit_test(test_transposed),
+        cmocka_unit_test(test_2d_and_order),
+        cmocka_unit_test(test_locations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
