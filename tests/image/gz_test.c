@@ -25,7 +25,7 @@ static int make(void **state)
     (void)state;
     char path[SF_PATH_MAX];
     const sf_piece piece[2] = { { plain, HEAD }, { plain + HEAD, SIZE - HEAD } };
-    for (int i = 0; i < SIZE; i++) plain[i] = (unsigned char)((i * i / 7) >> 3);
+    for (int i = 0; i < SIZE; i++) plain[i] = (unsigned char)(((uint32_t)i * (uint32_t)i / 7) >> 3);
     tst_ok(sf_path_join(path, tst_tmp_dir(), "whole.gz", NULL));
     tst_ok(sf_stream_save(path, piece, 2, 3));
     tst_ok(sf_path_read(&packed, &packed_size, path, 0));
