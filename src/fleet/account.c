@@ -173,7 +173,7 @@ static void log_table(const sf_prof_summary *s, double wall, double peak)
     }
     sf_log(SF_LOG_INFO, "stage", "name=other mean=%.3f percent=%.1f", wall - named,
            wall > 0 ? 100 * (wall - named) / wall : 0);
-    sf_log(SF_LOG_INFO, "bottleneck", "stage=%s percent=%.1f wall=%.3f ranks=%d: %s",
+    sf_log(SF_LOG_INFO, "bottleneck", "stage=%s percent=%.1f wall=%.3f ranks=%d means=\"%s\"",
            sf_prof_name((sf_event)worst), wall > 0 ? 100 * s->ev[worst].seconds_mean / wall : 0,
            wall, s->ranks, meaning((sf_event)worst));
 }

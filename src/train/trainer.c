@@ -30,7 +30,7 @@ typedef struct {
     sf_prof prof;
     int64_t val_iterations;
     sf_mem_process at_start;
-    int64_t live_at_start, memory; /* counted bytes; most of all ranks, as foretold */
+    int64_t live_at_start, memory; /* counted then; of the largest rank, as foretold */
     double saved_at;               /* when checkpoint_latest was last written */
     char dir[SF_PATH_MAX], latest[SF_PATH_MAX], best[SF_PATH_MAX], final[SF_PATH_MAX],
         history[SF_PATH_MAX];
@@ -440,20 +440,41 @@ static sf_status drop_predictions(trainer *t)
 
 static double mib(int64_t bytes) { return (double)bytes / 1048576.0; }
 
+/* Bytes of the preprocessed cases of a list, which are mapped. */
+static sf_status mapped_bytes(const trainer *t, const sf_id_list *list, int64_t *bytes)
+{
+    for (int i = 0; i < list->count; i++) {
+        sf_case_view v;
+        SF_TRY(sf_cases_get(t->cases, sf_cases_index(t->cases, list->id[i]), &v));
+        const int64_t *n = v.props.shape;
+        *bytes +=
+            n[0] * n[1] * n[2] * (v.channels * (int64_t)sizeof *v.data + (int64_t)sizeof *v.seg);
+    }
+    return SF_OK;
+}
+
 /* What is still to come is known: each step, then validation, which has the parameters alone
- * beside it. */
-static sf_status foretell_memory(trainer *t)
+ * beside it. Pages of the cases stay as long as there is room. */
+static sf_status foretell(const trainer *t, int64_t most[3])
 {
     const sf_params *p = sf_network_params(t->net);
-    int64_t validation;
-    SF_TRY(sf_validate_bytes(&validation, t->opt, t->cases));
-    int64_t most[2] = { sf_mem_live(SF_MEM_CATEGORIES) - t->live_at_start +
-                            sf_loader_scratch_bytes(t->train) + sf_loader_scratch_bytes(t->val),
-                        validation + 3 * p->total * (int64_t)sizeof(float) };
-    SF_TRY(sf_comm_max_i64(t->comm, most, 2));
-    t->memory = most[0] > most[1] ? most[0] : most[1];
-    sf_log(SF_LOG_INFO, "memory", "peak_mib=%.0f training_mib=%.0f validation_mib=%.0f",
-           mib(t->memory), mib(most[0]), mib(most[1]));
+    SF_TRY(sf_validate_bytes(&most[1], t->opt, t->cases));
+    most[0] = sf_mem_live(SF_MEM_CATEGORIES) - t->live_at_start +
+              sf_loader_scratch_bytes(t->train) + sf_loader_scratch_bytes(t->val);
+    most[1] += 3 * p->total * (int64_t)sizeof(float);
+    SF_TRY(mapped_bytes(t, t->opt->train, &most[2]));
+    return t->opt->key.fold == SF_FOLD_ALL ? SF_OK : mapped_bytes(t, t->opt->val, &most[2]);
+}
+
+static sf_status foretell_memory(trainer *t)
+{
+    int64_t most[3] = { 0 };
+    SF_TRY(sf_comm_agree(t->comm, foretell(t, most)));
+    SF_TRY(sf_comm_max_i64(t->comm, most, 3));
+    t->memory = most[2] + (most[0] > most[1] ? most[0] : most[1]);
+    sf_log(SF_LOG_INFO, "memory",
+           "peak_mib=%.1f training_mib=%.1f validation_mib=%.1f data_mib=%.1f", mib(t->memory),
+           mib(most[0]), mib(most[1]), mib(most[2]));
     return SF_OK;
 }
 
@@ -462,12 +483,11 @@ static sf_status measure_memory(trainer *t)
 {
     sf_mem_process now;
     sf_mem_of_process(&now);
-    int64_t most[2] = { now.highest > t->at_start.highest ? now.highest - t->at_start.resident : 0,
-                        now.mapped - t->at_start.mapped };
-    SF_TRY(sf_comm_max_i64(t->comm, most, 2));
-    if (most[0] > 0)
-        sf_log(SF_LOG_INFO, "memory", "foretold_mib=%.0f measured_mib=%.0f of_files_mib=%.0f",
-               mib(t->memory), mib(most[0]), mib(most[1]));
+    int64_t most = now.highest > t->at_start.highest ? now.highest - t->at_start.resident : 0;
+    SF_TRY(sf_comm_max_i64(t->comm, &most, 1));
+    if (most > 0)
+        sf_log(SF_LOG_INFO, "memory", "foretold_mib=%.1f measured_mib=%.1f", mib(t->memory),
+               mib(most));
     return SF_OK;
 }
 
