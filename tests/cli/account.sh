@@ -9,7 +9,7 @@ close() { # close WHAT FORETOLD MEASURED: within 3 % and what a process has besi
   awk -v a="$2" -v b="$3" 'BEGIN { d = a - b; if (d < 0) d = -d; exit !(a > 0 && b > 0 && d <= 0.03 * b + 6) }' ||
     fail "$1: $2 MiB foretold, $3 MiB measured"
 }
-"$seg" phantom "$tmp" --cases 3 --extent 64 --seed 5 > /dev/null
+"$seg" phantom "$tmp" --cases 3 --extent 48 --seed 5 > /dev/null
 data=$tmp/Dataset999_Phantom
 options="--configs 3d_fullres --memory-gb 0.05 --epochs 1 --iterations 2 --batch-size 2 --num-folds 2 --no-mirroring --threads 1"
 
