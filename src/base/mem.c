@@ -132,3 +132,18 @@ int64_t sf_mem_live(sf_mem_cat cat)
 }
 
 int64_t sf_mem_peak(void) { return atomic_load(&peak); }
+
+void sf_mem_of_process(sf_mem_process *p)
+{
+    char line[256];
+    long long kib;
+    memset(p, 0, sizeof *p);
+    FILE *f = fopen("/proc/self/status", "r");
+    if (f == NULL) return;
+    while (fgets(line, sizeof line, f) != NULL) {
+        if (sscanf(line, "VmRSS: %lld", &kib) == 1) p->resident = kib * 1024;
+        if (sscanf(line, "VmHWM: %lld", &kib) == 1) p->highest = kib * 1024;
+        if (sscanf(line, "RssFile: %lld", &kib) == 1) p->mapped = kib * 1024;
+    }
+    fclose(f);
+}

@@ -38,4 +38,14 @@ int64_t sf_mem_live(sf_mem_cat cat);
 /** The highest total so far. */
 int64_t sf_mem_peak(void);
 
+/** What the system counts for this process, in bytes; all 0 where it does not tell (/proc). */
+typedef struct {
+    int64_t resident; /* in memory now (VmRSS) */
+    int64_t highest;  /* the most so far (VmHWM) */
+    int64_t mapped; /* of resident: pages of files, which all processes of a node share (RssFile) */
+} sf_mem_process;
+
+/** Reads a small file of the kernel: for a few calls per training, not for every step. */
+void sf_mem_of_process(sf_mem_process *p);
+
 #endif

@@ -43,6 +43,7 @@ struct sf_loader {
     int64_t next_job;    /* sample number over all batches since the seek */
     int64_t held;        /* batch that the caller holds, -1: none */
     bool stop, paused;
+    sf_prof work_done; /* of the workers, since the last batch was handed out */
 };
 
 static int64_t batch_epoch(const sf_loader *l, int64_t b)
@@ -150,10 +151,17 @@ static bool has_work(const sf_loader *l)
     return l->next_job / l->opt.count < l->held + l->slots;
 }
 
+/* For the profile. */
+static double sample_bytes(const sf_loader *l)
+{
+    return (double)l->voxels * (4.0 * (double)total_channels(l) + 2.0);
+}
+
 static void *worker_main(void *user)
 {
     sf_loader *l = user;
     sf_workspace ws;
+    sf_prof prof;
     memset(&ws, 0, sizeof ws);
     pthread_mutex_lock(&l->lock);
     while (!l->stop) {
@@ -165,8 +173,12 @@ static void *worker_main(void *user)
         if (s == 0) begin_batch(l, b);
         l->active++;
         pthread_mutex_unlock(&l->lock);
+        memset(&prof, 0, sizeof prof);
+        sf_prof_begin(&prof, SF_EV_AUGMENT);
         const sf_status st = fill_sample(l, b, s, &ws);
+        sf_prof_end(&prof, SF_EV_AUGMENT, 0, sample_bytes(l));
         pthread_mutex_lock(&l->lock);
+        sf_prof_add(&l->work_done, &prof);
         ring_slot *slot = &l->slot[b % l->slots];
         if (st != SF_OK) note_failure(slot, s, st);
         slot->done++;
@@ -312,6 +324,16 @@ sf_status sf_loader_create(sf_loader **out, const sf_loader_options *opt)
     return SF_OK;
 }
 
+int64_t sf_loader_scratch_bytes(const sf_loader *l)
+{
+    const int64_t value = (int64_t)sizeof(float);
+    int64_t bytes = l->previous ? l->voxels * (int64_t)sizeof(int16_t) : 0;
+    if (l->augment && l->augment->enabled)
+        bytes += sf_spatial_bytes(l->loaded, l->augment->setup.planar) + 2 * l->voxels * value;
+    if (l->disturb) bytes += 4 * l->voxels * value; /* wider volumes, sums along lines, objects */
+    return bytes * (l->threads > 0 ? l->threads : 1);
+}
+
 /* Is the batch that comes next the one that is asked for? */
 static bool is_there(const sf_loader *l, int64_t epoch, int64_t iteration, int64_t iterations)
 {
@@ -342,19 +364,13 @@ sf_status sf_loader_seek(sf_loader *l, int64_t epoch, int64_t iteration, int64_t
     return SF_OK;
 }
 
-/* Bytes of one batch, for the profile. */
-static double batch_bytes(const sf_loader *l)
-{
-    return (double)l->opt.count * (double)l->voxels * (4.0 * (double)total_channels(l) + 2.0);
-}
-
 static sf_status next_here(sf_loader *l, int64_t b, sf_prof *prof)
 {
     sf_status st = SF_OK;
     begin_batch(l, b);
     sf_prof_begin(prof, SF_EV_AUGMENT);
     for (int64_t s = 0; s < l->opt.count && st == SF_OK; s++) st = fill_sample(l, b, s, &l->caller);
-    sf_prof_end(prof, SF_EV_AUGMENT, 0, batch_bytes(l));
+    sf_prof_end(prof, SF_EV_AUGMENT, 0, (double)l->opt.count * sample_bytes(l));
     return st;
 }
 
@@ -367,8 +383,10 @@ static sf_status next_waited(sf_loader *l, int64_t b, sf_prof *prof)
     while (l->next_job <= b * l->opt.count || slot->done < l->opt.count) {
         pthread_cond_wait(&l->ready, &l->lock);
     }
+    sf_prof_add(prof, &l->work_done);
+    memset(&l->work_done, 0, sizeof l->work_done);
     pthread_mutex_unlock(&l->lock);
-    sf_prof_end(prof, SF_EV_WAIT, 0, batch_bytes(l));
+    sf_prof_end(prof, SF_EV_WAIT, 0, (double)l->opt.count * sample_bytes(l));
     return slot->error.status == SF_OK ? SF_OK : sf_error_restore(&slot->error);
 }
 

@@ -281,6 +281,13 @@ static sf_status filter_part(bordered *b, const sf_box *part, bool planar, sf_wo
     return SF_OK;
 }
 
+int64_t sf_spatial_bytes(const int64_t box[3], bool planar)
+{
+    const int64_t image = (box[0] + (planar ? 0 : BORDER)) * (box[1] + BORDER) * (box[2] + BORDER);
+    const int64_t labels = 2 * (box[0] + 1) * (box[1] + 1) * (box[2] + 1); /* voxels, cells */
+    return image * (int64_t)sizeof(float) + labels * (int64_t)sizeof(int16_t);
+}
+
 sf_status sf_spatial_image(float *dst, const int64_t patch[3], const float *image,
                            const sf_box *box, const sf_affine *map, sf_image_rule rule,
                            sf_workspace *ws)

@@ -57,6 +57,8 @@ typedef struct {
 void sf_cut_image(float *dst, const float *image, const sf_box *box);
 void sf_cut_labels(int16_t *dst, const int16_t *seg, const sf_box *box);
 
+/** Bytes of the workspace buffers that the two below take for a box of this size. */
+int64_t sf_spatial_bytes(const int64_t box[3], bool planar);
 /** One image channel through the affine map: dst [patch]; padding and everything outside the box 0.
  *  Uses the workspace buffers SF_WS_CUT and SF_WS_LINES. */
 sf_status sf_spatial_image(float *dst, const int64_t patch[3], const float *image,

@@ -16,16 +16,19 @@ static sf_status print_step(const sf_bench_words *w, const char *config, int thr
            (long long)r->batch, threads, sf_cpu_isa_name(sf_cpu_isa()), w->conv);
     printf("  %.4f s per step, %.4f CPU s, %.1f GFLOP, %.1f GFLOP/s of CPU time\n",
            r->seconds_per_step, r->cpu_seconds_per_step, r->gflop, rate);
-    printf("  forward %.4f  loss %.4f  backward %.4f  optimiser %.4f s; memory %.0f MiB\n",
-           r->forward, r->loss, r->backward, r->optimiser, (double)r->peak_bytes / 1048576.0);
+    printf("  forward %.4f  loss %.4f  backward %.4f  optimiser %.4f s\n", r->forward, r->loss,
+           r->backward, r->optimiser);
+    printf("  memory: %.0f MiB by the plan, %.0f MiB measured\n", (double)r->peak_bytes / 1048576.0,
+           (double)r->measured_peak_bytes / 1048576.0);
     if (!w->json) return SF_OK;
-    json_t *j =
-        json_pack("{s:s,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:I,s:I,s:i,s:s,s:s,s:s}", "configuration",
-                  config, "seconds_per_step", r->seconds_per_step, "cpu_seconds_per_step",
-                  r->cpu_seconds_per_step, "gflops", rate, "gflop", r->gflop, "forward", r->forward,
-                  "loss", r->loss, "backward", r->backward, "optimiser", r->optimiser, "peak_bytes",
-                  (json_int_t)r->peak_bytes, "batch", (json_int_t)r->batch, "threads", threads,
-                  "isa", sf_cpu_isa_name(sf_cpu_isa()), "precision", "float32", "conv", w->conv);
+    json_t *j = json_pack("{s:s,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:I,s:I,s:I,s:i,s:s,s:s,s:s}",
+                          "configuration", config, "seconds_per_step", r->seconds_per_step,
+                          "cpu_seconds_per_step", r->cpu_seconds_per_step, "gflops", rate, "gflop",
+                          r->gflop, "forward", r->forward, "loss", r->loss, "backward", r->backward,
+                          "optimiser", r->optimiser, "peak_bytes", (json_int_t)r->peak_bytes,
+                          "measured_peak_bytes", (json_int_t)r->measured_peak_bytes, "batch",
+                          (json_int_t)r->batch, "threads", threads, "isa",
+                          sf_cpu_isa_name(sf_cpu_isa()), "precision", "float32", "conv", w->conv);
     SF_CHECK(j, SF_ENOMEM, "out of memory");
     sf_status st = sf_json_save(j, w->json, 4, false);
     json_decref(j);

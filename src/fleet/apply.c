@@ -446,7 +446,10 @@ sf_status sf_apply_cases(sf_comm *world, const sf_apply_options *o, const sf_cas
     SF_GOTO(done, st, sf_comm_agree(world, st));
     if (rank == 0) st = prepare_folder(&a, cases, n);
     SF_GOTO(done, st, sf_comm_agree(world, st));
-    st = sf_comm_agree(world, apply_all(&a, cases, n, rank, size));
+    st = apply_all(&a, cases, n, rank, size);
+    sf_prof_begin(o->prof, SF_EV_IDLE);
+    st = sf_comm_agree(world, st);
+    sf_prof_end(o->prof, SF_EV_IDLE, 0, 0);
 done:
     close_models(&a);
     return st;

@@ -18,7 +18,8 @@ typedef struct {
     int *fold;
     int n_folds;
     int threads;
-    int lock; /* on the work folder, of rank 0 */
+    sf_prof *prof; /* seconds per stage of this rank are added; may be NULL */
+    int lock;      /* on the work folder, of rank 0 */
 } sf_project;
 
 /** Dataset and settings (stored or checked in W/run.json by rank 0), thread count. Collective.

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "evaluate/metrics.h"
+#include "fleet/account.h"
 #include "fleet/apply.h"
 #include "fleet/choose.h"
 #include "fleet/project.h"
@@ -159,7 +160,10 @@ static sf_status choose(const sf_project *p, sf_comm *world)
                                   .n_folds = p->n_folds,
                                   .ensembles = p->o->ensembles,
                                   .threads = p->threads };
-    return sf_choose(world, &o);
+    sf_prof_begin(p->prof, SF_EV_SELECT);
+    const sf_status st = sf_choose(world, &o);
+    sf_prof_end(p->prof, SF_EV_SELECT, 0, 0);
+    return st;
 }
 
 static sf_status score_predictions(const sf_project *p, const char *dir)
@@ -243,6 +247,7 @@ static sf_status predict_test_cases(const sf_project *p, sf_comm *world)
                            .threads = p->threads,
                            .postproc = pp,
                            .keep_existing = true,
+                           .prof = p->prof,
                            .stop = p->o->stop,
                            .stop_user = p->o->stop_user };
     SF_GOTO(done, st, sf_apply_cases(world, &o, p->dataset->test, p->dataset->n_test, dir));
@@ -272,7 +277,7 @@ static sf_status warn_orientations(const sf_project *p, sf_comm *world, const ch
     return sf_comm_agree(world, st);
 }
 
-static sf_status prepare(sf_project *p, sf_comm *world, const sf_recipe *recipe)
+static sf_status prepare_untimed(sf_project *p, sf_comm *world, const sf_recipe *recipe)
 {
     char fingerprint[SF_PATH_MAX], plans[SF_PATH_MAX];
     const sf_settings *s = &p->settings;
@@ -294,13 +299,25 @@ static sf_status prepare(sf_project *p, sf_comm *world, const sf_recipe *recipe)
                                p->threads);
 }
 
+static sf_status prepare(sf_project *p, sf_comm *world, const sf_recipe *recipe)
+{
+    sf_prof_begin(p->prof, SF_EV_PREPROCESS);
+    const sf_status st = prepare_untimed(p, world, recipe);
+    sf_prof_end(p->prof, SF_EV_PREPROCESS, 0, 0);
+    return st;
+}
+
 sf_status sf_run(sf_comm *world, const sf_run_options *o)
 {
     sf_project p = { .lock = -1 };
+    sf_prof prof = { 0 };
+    const double begin = sf_now();
     sf_recipe *recipe = NULL;                        /* until plans exist; they carry their own */
     SF_TRY(sf_tasks_check_layout(o->layout, world)); /* before anything long */
     sf_status st = sf_comm_agree(world, sf_recipe_load(&recipe, o->settings.recipe));
     if (st == SF_OK) st = sf_project_open(&p, world, o, true);
+    p.prof = &prof;
+    if (st == SF_OK) st = sf_account_header(world, p.threads);
     if (st == SF_OK) st = prepare(&p, world, recipe);
     if (st == SF_OK) st = go_on(&p, world);
     if (st == SF_OK) st = write_models(&p, world);
@@ -308,6 +325,7 @@ sf_status sf_run(sf_comm *world, const sf_run_options *o)
     if (st == SF_OK) st = go_on(&p, world);
     if (st == SF_OK) st = choose(&p, world);
     if (st == SF_OK) st = predict_test_cases(&p, world);
+    if (st == SF_OK) st = sf_account_stages(world, &prof, sf_now() - begin, p.threads);
     sf_recipe_destroy(&recipe);
     sf_project_close(&p);
     return st;
@@ -332,13 +350,18 @@ sf_status sf_run_training(sf_comm *world, const sf_run_options *o, const char *c
     own.configs = config;
     own.folds = NULL;
     int lock = -1;
+    sf_prof prof = { 0 };
+    const double begin = sf_now();
     sf_status st = sf_project_open(&p, world, &own, false);
+    p.prof = &prof;
+    if (st == SF_OK) st = sf_account_header(world, p.threads);
     if (st == SF_OK) st = sf_comm_agree(world, sf_project_load_plans(&p));
     if (st == SF_OK && sf_comm_rank(world) == 0) st = check_data(&p, p.config[0]);
     st = sf_comm_agree(world, st);
     if (st == SF_OK) st = lock_training(&lock, &p, world, fold);
     if (st == SF_OK) st = write_models(&p, world);
     if (st == SF_OK) st = sf_task_train(&p, world, p.config[0], fold);
+    if (st == SF_OK) st = sf_account_stages(world, &prof, sf_now() - begin, p.threads);
     sf_lock_release(&lock);
     sf_project_close(&p);
     return st;

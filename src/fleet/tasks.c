@@ -1,6 +1,7 @@
 #include "fleet/tasks.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "fleet/account.h"
 #include "fleet/layout.h"
 #include "network/slabs.h"
 #include "plan/work.h"
@@ -21,6 +22,7 @@ typedef struct {
     sf_layout_task *cost;
     int *needs; /* one row of n_every for each configuration of the project */
     int n_every;
+    double busy; /* seconds of this rank in tasks */
 } task_list;
 
 static sf_status train(const sf_project *p, sf_comm *group, const char *config, int fold)
@@ -55,6 +57,7 @@ static sf_status train(const sf_project *p, sf_comm *group, const char *config, 
                                  .save_probabilities = p->o->ensembles,
                                  .pretrained = p->o->pretrained,
                                  .part = p->o->part,
+                                 .prof = p->prof,
                                  .no_checkpoints = p->o->no_checkpoints };
     sf_status st = sf_train_run(group, &o);
     sf_id_list_free(&train);
@@ -85,12 +88,14 @@ sf_status sf_task_train(const sf_project *p, sf_comm *group, const char *config,
 
 static sf_status run_task(void *user, int task, sf_comm *group)
 {
-    const task_list *l = user;
+    task_list *l = user;
+    const double begin = sf_now();
     /* Rank 0 of every group speaks while it trains: each training has a log of its own. */
     const int world_rank = sf_comm_rank(sf_comm_world());
     sf_log_set_rank(world_rank, world_rank, sf_comm_rank(group) == 0);
     const sf_status st = sf_task_train(l->p, group, l->item[task].config, l->item[task].fold);
     sf_log_set_rank(-1, world_rank, world_rank == 0);
+    l->busy += sf_now() - begin;
     return st;
 }
 
@@ -233,8 +238,10 @@ static sf_status run_list(task_list *l, sf_comm *world)
     sf_sched_report report = { 0 };
     sf_groups *groups = NULL;
     SF_TRY(make_groups(&groups, l, world));
+    const double begin = sf_now();
     const sf_status st = sf_sched_run(world, groups->n == sf_comm_size(world) ? NULL : groups,
                                       l->task, l->n, run_task, l, &report);
+    sf_account_idle(l->p->prof, sf_now() - begin - l->busy);
     sf_log(SF_LOG_INFO, "fleet", "trained=%lld sec=%.1f idle_percent=%.1f", (long long)report.run,
            report.makespan,
            report.makespan > 0 ? 100 * report.idle / (report.makespan * sf_comm_size(world)) : 0);

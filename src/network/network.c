@@ -150,6 +150,13 @@ void sf_network_destroy(sf_network **net)
     *net = NULL;
 }
 
+void sf_network_keep_params(sf_network *net)
+{
+    sf_mem_free(net->arena);
+    net->arena = NULL;
+    net->ready = false;
+}
+
 int64_t sf_network_bytes(const sf_network *net) { return net->arena_bytes + net->param_bytes; }
 
 const char *sf_network_isa(void) { return sf_cpu_isa_name(sf_cpu_isa()); }
@@ -187,6 +194,7 @@ sf_params *sf_network_params(sf_network *net) { return &net->params; }
 
 sf_status sf_network_forward(sf_network *net, const void *input, int64_t used)
 {
+    SF_CHECK(net->arena, SF_EINTERNAL, "network: only its parameters were kept");
     SF_CHECK(used > 0 && used <= net->batch, SF_EINVAL,
              "network: %" PRId64 " samples, but it was built for %" PRId64, used, net->batch);
     SF_CHECK(net->whole == 0 || used == net->batch, SF_EINVAL,

@@ -36,6 +36,9 @@ typedef struct {
 sf_status sf_network_create(sf_network **out, const sf_network_options *opt);
 void sf_network_destroy(sf_network **net);
 
+/** Training is over: free all but the parameters, which stay where they are. No forward after it.
+ */
+void sf_network_keep_params(sf_network *net);
 /** Bytes that this network needs, known before the first step: arena + parameters + gradients +
  * momentum + scratch. */
 int64_t sf_network_bytes(const sf_network *net);

@@ -22,6 +22,7 @@ typedef struct {
     double *time; /* [repeat][TIMES] */
     /* bench layers: [repeat][parts], parts = nodes x SF_PARTS, then the loss and the optimiser */
     double *part, last;
+    int64_t batch_bytes;
 } bench;
 
 static sf_status make_data(bench *t, int64_t batch)
@@ -33,6 +34,7 @@ static sf_status make_data(bench *t, int64_t batch)
     const int channels = sf_plans_input_channels(t->b->plans, t->cfg, t->b->labels);
     SF_TRY(sf_mem_alloc(&t->data, (size_t)(voxels * channels), sizeof *t->data, SF_MEM_BATCH));
     SF_TRY(sf_mem_alloc(&t->seg, (size_t)voxels, sizeof *t->seg, SF_MEM_BATCH));
+    t->batch_bytes = voxels * (channels * (int64_t)sizeof *t->data + (int64_t)sizeof *t->seg);
     sf_rng_fill_normal(&rng, voxels * channels, t->data);
     for (int64_t i = 0; i < voxels; i++)
         t->seg[i] = (int16_t)sf_rng_below(&rng, t->b->labels->n_labels);
@@ -154,12 +156,15 @@ sf_status sf_bench_step_run(const sf_bench_step *b, sf_bench_step_result *out)
     double warm[TIMES], *sorted = NULL;
     int64_t batch;
     sf_status st;
+    sf_mem_process before, after;
+    sf_mem_of_process(&before);
     SF_GOTO(done, st, bench_make(&t, &batch));
     SF_GOTO(done, st,
             sf_mem_alloc(&t.time, (size_t)b->repeat * TIMES, sizeof *t.time, SF_MEM_MISC));
     SF_GOTO(done, st, sf_mem_alloc(&sorted, (size_t)b->repeat, sizeof *sorted, SF_MEM_MISC));
     SF_GOTO(done, st, step(&t, batch, warm));
     for (int i = 0; i < b->repeat; i++) SF_GOTO(done, st, step(&t, batch, t.time + i * TIMES));
+    sf_mem_of_process(&after);
     *out = (sf_bench_step_result){ .seconds_per_step = median(&t, t.time, TIMES, WALL, sorted),
                                    .cpu_seconds_per_step = median(&t, t.time, TIMES, CPU, sorted),
                                    .forward = median(&t, t.time, TIMES, FORWARD, sorted),
@@ -167,7 +172,8 @@ sf_status sf_bench_step_run(const sf_bench_step *b, sf_bench_step_result *out)
                                    .backward = median(&t, t.time, TIMES, BACKWARD, sorted),
                                    .optimiser = median(&t, t.time, TIMES, OPTIMISER, sorted),
                                    .gflop = step_flop(&t, batch) / 1e9,
-                                   .peak_bytes = sf_network_bytes(t.net),
+                                   .peak_bytes = sf_network_bytes(t.net) + t.batch_bytes,
+                                   .measured_peak_bytes = after.highest - before.resident,
                                    .batch = batch };
 done:
     sf_mem_free(sorted);

@@ -19,7 +19,9 @@ typedef struct {
     double forward, loss, backward, optimiser;     /* medians of the parts, wall seconds */
     double
         gflop; /* of one step: three forward passes less the first layer's unneeded data gradient */
-    int64_t peak_bytes; /* what the network said it would need */
+    int64_t peak_bytes;          /* what the step needs, known before it: network and batch */
+    int64_t measured_peak_bytes; /* the process's highest memory less that at the start; 0 where the
+                                    system does not tell */
     int64_t batch;
 } sf_bench_step_result;
 

@@ -29,7 +29,9 @@ typedef struct {
     sf_train_state state;
     sf_prof prof;
     int64_t val_iterations;
-    double saved_at; /* when checkpoint_latest was last written */
+    sf_mem_process at_start;
+    int64_t live_at_start, memory; /* counted then; of the largest rank, as foretold */
+    double saved_at;               /* when checkpoint_latest was last written */
     char dir[SF_PATH_MAX], latest[SF_PATH_MAX], best[SF_PATH_MAX], final[SF_PATH_MAX],
         history[SF_PATH_MAX];
 } trainer;
@@ -115,7 +117,7 @@ static sf_status make_network(trainer *t)
     sf_network_receptive_field(t->net, field);
     const sf_params *p = sf_network_params(t->net);
     sf_log(SF_LOG_INFO, "network",
-           "parameters=%lld peak_mib=%.0f receptive_field=%lldx%lldx%lld patch=%lldx%lldx%lld "
+           "parameters=%lld network_mib=%.0f receptive_field=%lldx%lldx%lld patch=%lldx%lldx%lld "
            "batch=%lld gmac_forward=%.2f",
            (long long)p->total, (double)sf_network_bytes(t->net) / 1048576.0, (long long)field[0],
            (long long)field[1], (long long)field[2], (long long)o.patch[0], (long long)o.patch[1],
@@ -238,11 +240,17 @@ static sf_status save(trainer *t, const char *path)
     return sf_comm_agree(t->comm, st);
 }
 
-static sf_status save_latest(trainer *t)
+static sf_status save_timed(trainer *t, const char *path)
 {
     sf_prof_begin(&t->prof, SF_EV_CHECKPOINT);
-    SF_TRY(save(t, t->latest));
+    SF_TRY(save(t, path));
     sf_prof_end(&t->prof, SF_EV_CHECKPOINT, 0, 0);
+    return SF_OK;
+}
+
+static sf_status save_latest(trainer *t)
+{
+    SF_TRY(save_timed(t, t->latest));
     t->saved_at = sf_now();
     return SF_OK;
 }
@@ -256,7 +264,10 @@ static sf_status forward(trainer *t, sf_loader *from, const sf_batch **b)
     if (st == SF_OK) st = sf_network_forward(t->net, (*b)->data, (*b)->count);
     sf_prof_end(&t->prof, SF_EV_FORWARD, 2 * sf_network_forward_macs(t->net), 0);
     if (st == SF_OK) st = sf_loss_check(t->net, (*b)->seg, &t->loss);
-    return sf_comm_agree(t->comm, st);
+    sf_prof_begin(&t->prof, SF_EV_REDUCE);
+    st = sf_comm_agree(t->comm, st);
+    sf_prof_end(&t->prof, SF_EV_REDUCE, 0, 0);
+    return st;
 }
 
 static sf_status forward_loss(trainer *t, sf_loader *from, const sf_batch **b, bool grad,
@@ -297,7 +308,10 @@ static sf_status ask_all(trainer *t, int64_t stop_due[2])
     const sf_train_options *o = t->opt;
     stop_due[0] = o->stop && o->stop(o->stop_user);
     stop_due[1] = o->checkpoint_seconds > 0 && sf_now() - t->saved_at > o->checkpoint_seconds;
-    return sf_comm_max_i64(t->comm, stop_due, 2);
+    sf_prof_begin(&t->prof, SF_EV_REDUCE);
+    SF_TRY(sf_comm_max_i64(t->comm, stop_due, 2));
+    sf_prof_end(&t->prof, SF_EV_REDUCE, 0, 0);
+    return SF_OK;
 }
 
 static sf_status train_part(trainer *t, double lr)
@@ -378,7 +392,7 @@ static sf_status close_epoch(trainer *t, sf_epoch_record *rec)
            t->cfg->name, s->key.fold, (long long)s->epoch, (long long)s->epochs, rec->lr,
            rec->train_loss, rec->val_loss, rec->dice, rec->ema, rec->seconds, rec->wait,
            rec->seconds * (double)(s->epochs - s->epoch) / 60, best ? " best=1" : "");
-    if (best) SF_TRY(save(t, t->best));
+    if (best) SF_TRY(save_timed(t, t->best));
     const int64_t every = t->recipe->train.checkpoint_every;
     int64_t stop_due[2];
     SF_TRY(ask_all(t, stop_due));
@@ -400,7 +414,9 @@ static sf_status run_epoch(trainer *t)
     SF_TRY(train_part(t, rec.lr));
     double *dice = NULL;
     SF_TRY(sf_mem_calloc(&dice, (size_t)t->labels->n_eval, sizeof *dice, SF_MEM_MISC));
+    sf_prof_begin(&t->prof, SF_EV_VALIDATE);
     sf_status st = validate_part(t, &rec, dice);
+    sf_prof_end(&t->prof, SF_EV_VALIDATE, 0, 0);
     rec.seconds = sf_now() - begin;
     rec.wait = waited(t) - wait;
     if (st == SF_OK) st = close_epoch(t, &rec);
@@ -422,6 +438,59 @@ static sf_status drop_predictions(trainer *t)
     return SF_OK;
 }
 
+static double mib(int64_t bytes) { return (double)bytes / 1048576.0; }
+
+/* Bytes of the preprocessed cases of a list, which are mapped. */
+static sf_status mapped_bytes(const trainer *t, const sf_id_list *list, int64_t *bytes)
+{
+    for (int i = 0; i < list->count; i++) {
+        sf_case_view v;
+        SF_TRY(sf_cases_get(t->cases, sf_cases_index(t->cases, list->id[i]), &v));
+        const int64_t *n = v.props.shape;
+        *bytes +=
+            n[0] * n[1] * n[2] * (v.channels * (int64_t)sizeof *v.data + (int64_t)sizeof *v.seg);
+    }
+    return SF_OK;
+}
+
+/* What is still to come is known: each step, then validation, which has the parameters alone
+ * beside it. Pages of the cases stay as long as there is room. */
+static sf_status foretell(const trainer *t, int64_t most[3])
+{
+    const sf_params *p = sf_network_params(t->net);
+    SF_TRY(sf_validate_bytes(&most[1], t->opt, t->cases));
+    most[0] = sf_mem_live(SF_MEM_CATEGORIES) - t->live_at_start +
+              sf_loader_scratch_bytes(t->train) + sf_loader_scratch_bytes(t->val);
+    most[1] += 3 * p->total * (int64_t)sizeof(float);
+    SF_TRY(mapped_bytes(t, t->opt->train, &most[2]));
+    return t->opt->key.fold == SF_FOLD_ALL ? SF_OK : mapped_bytes(t, t->opt->val, &most[2]);
+}
+
+static sf_status foretell_memory(trainer *t)
+{
+    int64_t most[3] = { 0 };
+    SF_TRY(sf_comm_agree(t->comm, foretell(t, most)));
+    SF_TRY(sf_comm_max_i64(t->comm, most, 3));
+    t->memory = most[2] + (most[0] > most[1] ? most[0] : most[1]);
+    sf_log(SF_LOG_INFO, "memory",
+           "peak_mib=%.1f training_mib=%.1f validation_mib=%.1f data_mib=%.1f", mib(t->memory),
+           mib(most[0]), mib(most[1]), mib(most[2]));
+    return SF_OK;
+}
+
+/* The same as the system saw it, where it was not more before. */
+static sf_status measure_memory(trainer *t)
+{
+    sf_mem_process now;
+    sf_mem_of_process(&now);
+    int64_t most = now.highest > t->at_start.highest ? now.highest - t->at_start.resident : 0;
+    SF_TRY(sf_comm_max_i64(t->comm, &most, 1));
+    if (most > 0)
+        sf_log(SF_LOG_INFO, "memory", "foretold_mib=%.1f measured_mib=%.1f", mib(t->memory),
+               mib(most));
+    return SF_OK;
+}
+
 static sf_status begin_training(trainer *t, bool begun)
 {
     SF_TRY(make_loader(t, true, &t->train));
@@ -434,10 +503,11 @@ static sf_status train_all(trainer *t)
     bool begun = sf_path_is_file(t->latest);
     SF_TRY(ask_first(t, &begun));
     SF_TRY(sf_comm_agree(t->comm, begin_training(t, begun)));
+    SF_TRY(foretell_memory(t));
     t->saved_at = sf_now();
     while (t->state.epoch < t->state.epochs) SF_TRY(run_epoch(t));
     SF_TRY(sf_comm_agree(t->comm, drop_predictions(t)));
-    SF_TRY(save(t, t->final));
+    SF_TRY(save_timed(t, t->final));
     for (int e = 0; e < SF_EV_COUNT; e++) {
         if (t->prof.ev[e].calls == 0) continue;
         sf_log(SF_LOG_INFO, "time", "stage=%s calls=%lld sec=%.2f gflops=%.1f",
@@ -468,8 +538,15 @@ static sf_status take_weights(trainer *t)
 
 static sf_status validate(trainer *t)
 {
-    return sf_validate_fold(t->comm, t->opt, t->cases, sf_network_params(t->net),
-                            sf_handover_labels(t->previous_val), t->dir);
+    /* batches and activations make room for the windows */
+    sf_loader_destroy(&t->train);
+    sf_loader_destroy(&t->val);
+    sf_network_keep_params(t->net);
+    sf_prof_begin(&t->prof, SF_EV_PREDICT);
+    SF_TRY(sf_validate_fold(t->comm, t->opt, t->cases, sf_network_params(t->net),
+                            sf_handover_labels(t->previous_val), t->dir));
+    sf_prof_end(&t->prof, SF_EV_PREDICT, 0, 0);
+    return SF_OK;
 }
 
 static sf_status validate_anew(trainer *t)
@@ -562,13 +639,15 @@ static sf_status train_and_validate(trainer *t)
     SF_TRY(sf_comm_agree(t->comm, clear ? sf_path_remove(t->latest) : SF_OK));
     bool done = sf_train_is_done(o->work, &o->key, o->plans, o->val, o->save_probabilities);
     SF_TRY(ask_first(t, &done));
-    return done ? SF_OK : validate(t);
+    SF_TRY(done ? SF_OK : validate(t));
+    return t->memory > 0 ? measure_memory(t) : SF_OK;
 }
 
 sf_status sf_train_run(sf_comm *group, const sf_train_options *opt)
 {
-    trainer t = { .opt = opt, .comm = group };
+    trainer t = { .opt = opt, .comm = group, .live_at_start = sf_mem_live(SF_MEM_CATEGORIES) };
     sf_status st;
+    sf_mem_of_process(&t.at_start);
     SF_GOTO(done, st, sf_comm_agree(group, describe(&t)));
     SF_GOTO(done, st, sf_group_create(&t.group, group, &t.cfg->arch, t.cfg->patch, t.state.batch));
     SF_GOTO(done, st, sf_comm_agree(group, setup(&t)));
@@ -576,6 +655,7 @@ sf_status sf_train_run(sf_comm *group, const sf_train_options *opt)
     open_log(&t);
     SF_GOTO(done, st, opt->part == SF_TRAIN_WHOLE ? train_and_validate(&t) : validate_anew(&t));
 done:
+    sf_prof_add(opt->prof, &t.prof);
     if (writes(&t)) sf_log_file_close();
     sf_loader_destroy(&t.train);
     sf_loader_destroy(&t.val);

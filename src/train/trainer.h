@@ -35,6 +35,7 @@ typedef struct {
     sf_train_part part;
     const char *pretrained; /* checkpoint of ours or nnU-Net's .pth whose weights, but for the
                                heads, a new training starts from; NULL: random weights */
+    sf_prof *prof;          /* seconds per stage are added; may be NULL */
     bool no_checkpoints;    /* write none: a stop loses the training, and the fold is not done */
 } sf_train_options;
 

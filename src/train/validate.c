@@ -41,7 +41,7 @@ bool sf_validate_complete(const char *dir, const sf_id_list *val, bool probabili
     return all;
 }
 
-static sf_status make_network(validator *v, const sf_params *trained)
+static sf_status make_network(validator *v)
 {
     sf_network_options o = { .arch = &v->cfg->arch,
                              .in_channels =
@@ -52,7 +52,11 @@ static sf_status make_network(validator *v, const sf_params *trained)
                              .exact = v->opt->exact,
                              .threads = v->opt->threads };
     memcpy(o.patch, v->cfg->patch, sizeof o.patch);
-    SF_TRY(sf_network_create(&v->net, &o));
+    return sf_network_create(&v->net, &o);
+}
+
+static sf_status copy_params(validator *v, const sf_params *trained)
+{
     sf_params *p = sf_network_params(v->net);
     for (int i = 0; i < p->count; i++) {
         const sf_param *from = sf_params_find(trained, p->item[i].name);
@@ -60,6 +64,39 @@ static sf_status make_network(validator *v, const sf_params *trained)
                  p->item[i].name);
         memcpy(p->item[i].value, from->value, (size_t)from->count * sizeof(float));
     }
+    return SF_OK;
+}
+
+static int64_t volume(const int64_t n[3]) { return n[0] * n[1] * n[2]; }
+
+/* The network's answers are there from the windows' sums to the files. */
+static int64_t case_bytes(const validator *v, const sf_case_props *p)
+{
+    const int64_t heads = v->labels->n_heads, voxels = volume(p->shape), value = sizeof(float);
+    const int64_t sums = (heads + 1) * voxels + heads * volume(v->cfg->patch);
+    const int64_t files =
+        volume(p->shape_before_crop) * (v->opt->save_probabilities ? 1 + heads : 1);
+    const int one_hot = v->cfg->previous_stage ? v->labels->n_labels - 1 : 0;
+    const int64_t input = one_hot ? voxels * (v->opt->dataset->n_channels + one_hot) : 0;
+    return value * (heads * voxels + (sums + input > files ? sums + input : files));
+}
+
+sf_status sf_validate_bytes(int64_t *bytes, const sf_train_options *opt, const sf_cases *cases)
+{
+    validator v = { .opt = opt, .labels = &opt->dataset->labels, .cases = cases };
+    int64_t most = 0;
+    SF_TRY(sf_plans_config(&v.cfg, opt->plans, opt->key.config));
+    for (int i = 0; i < opt->val->count; i++) {
+        sf_case_view view;
+        const int at = sf_cases_index(cases, opt->val->id[i]);
+        SF_CHECK(at >= 0, SF_EDATA, "case %s is not in the preprocessed data", opt->val->id[i]);
+        SF_TRY(sf_cases_get(cases, at, &view));
+        const int64_t now = case_bytes(&v, &view.props);
+        if (now > most) most = now;
+    }
+    SF_TRY(make_network(&v)); /* nothing of its memory but the parameters is touched */
+    *bytes = sf_network_bytes(v.net) + most;
+    sf_network_destroy(&v.net);
     return SF_OK;
 }
 
@@ -278,7 +315,8 @@ sf_status sf_validate_fold(sf_comm *group, const sf_train_options *opt, const sf
                     .previous = previous,
                     .fold_dir = dir };
     SF_TRY(sf_comm_agree(group, open_validator(&v, rank == 0)));
-    sf_status st = make_network(&v, trained);
+    sf_status st = make_network(&v);
+    if (st == SF_OK) st = copy_params(&v, trained);
     if (st == SF_OK) st = predict_cases(&v, rank, sf_comm_size(group));
     SF_GOTO(done, st, sf_comm_agree(group, st));
     st = sf_comm_agree(group, rank == 0 ? write_summary(&v) : SF_OK);

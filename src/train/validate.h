@@ -15,6 +15,10 @@ sf_status sf_validate_fold(sf_comm *group, const sf_train_options *opt, const sf
                            const sf_params *trained, const int16_t *const *previous,
                            const char *dir);
 
+/** Bytes that sf_validate_fold takes at most on one rank: its network and the largest case, up to
+ * the buffers of files. */
+sf_status sf_validate_bytes(int64_t *bytes, const sf_train_options *opt, const sf_cases *cases);
+
 /** Is everything there that sf_validate_fold writes for these cases? Files are not opened. */
 bool sf_validate_complete(const char *dir, const sf_id_list *val, bool probabilities);
 

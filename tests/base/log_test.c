@@ -146,6 +146,42 @@ static void clocks(void **state)
     assert_true(sf_now() > a && spin > 0);
 }
 
+static void spin(double seconds)
+{
+    const double begin = sf_now();
+    while (sf_now() < begin + seconds) continue;
+}
+
+/* What lies within an event is not counted twice. */
+static void profile_nested(void **state)
+{
+    (void)state;
+    sf_prof p = { 0 }, sum = { 0 };
+    const double begin = sf_now();
+    sf_prof_begin(&p, SF_EV_VALIDATE);
+    for (int i = 0; i < 2; i++) {
+        sf_prof_begin(&p, SF_EV_FORWARD);
+        sf_prof_begin(&p, SF_EV_HALO);
+        spin(0.02);
+        sf_prof_end(&p, SF_EV_HALO, 0, 0);
+        sf_prof_end(&p, SF_EV_FORWARD, 0, 0);
+    }
+    spin(0.01);
+    sf_prof_end(&p, SF_EV_VALIDATE, 0, 0);
+    const double wall = sf_now() - begin;
+    sf_prof_add(&sum, &p);
+    sf_prof_add(&sum, &p);
+    sf_prof_add(&sum, NULL);
+    sf_prof_add(NULL, &p);
+    const double forward = p.ev[SF_EV_FORWARD].seconds, halo = p.ev[SF_EV_HALO].seconds,
+                 validate = p.ev[SF_EV_VALIDATE].seconds;
+    assert_true(halo >= 0.04 && validate >= 0.01 && forward >= 0);
+    assert_true(forward + halo + validate <= wall);
+    assert_true(forward + halo + validate > 0.9 * wall - 0.01);
+    assert_int_equal(sum.ev[SF_EV_HALO].calls, 4);
+    assert_true(sum.ev[SF_EV_HALO].seconds == 2 * halo);
+}
+
 static void profile(void **state)
 {
     (void)state;
@@ -178,6 +214,7 @@ int main(void)
         cmocka_unit_test(long_line_is_cut), cmocka_unit_test(file_gets_a_copy),
         cmocka_unit_test(progress),         cmocka_unit_test(threads),
         cmocka_unit_test(clocks),           cmocka_unit_test(profile),
+        cmocka_unit_test(profile_nested),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -99,6 +99,24 @@ static void counters_survive_threads(void **state)
     assert_int_equal(sf_mem_live(SF_MEM_CATEGORIES), 0);
 }
 
+static void as_the_system_sees_it(void **state)
+{
+    (void)state;
+    const int64_t size = 64 << 20, slack = 2 << 20; /* the kernel counts in batches */
+    char *p = NULL;
+    sf_mem_process before, with, after;
+    sf_mem_of_process(&before);
+    if (before.resident == 0) skip(); /* no /proc */
+    tst_ok(sf_mem_alloc(&p, (size_t)size, 1, SF_MEM_MISC));
+    memset(p, 1, (size_t)size);
+    sf_mem_of_process(&with);
+    sf_mem_free(p);
+    sf_mem_of_process(&after);
+    assert_in_range(with.resident - before.resident, size - slack, size + slack);
+    assert_true(with.highest >= with.resident - slack && after.highest >= with.highest - slack);
+    assert_true(with.mapped > 0 && with.mapped < with.resident);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -108,6 +126,7 @@ int main(void)
         cmocka_unit_test(resize_keeps_content),
         cmocka_unit_test(texts),
         cmocka_unit_test(counters_survive_threads),
+        cmocka_unit_test(as_the_system_sees_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
