@@ -24,7 +24,7 @@ PREDICT = {"hippocampus": ("Dataset004_Hippocampus", "3d_fullres", "imagesTs"),
 PREPROCESS = {"hippocampus": ("Dataset004_Hippocampus", "3d_fullres"),
               "brain": ("Dataset203_BrainTumour2ch", "3d_fullres"),
               "neuropil": ("Dataset209_NeuropilEM3D", "3d_fullres")}
-AUGMENT = {"3D": ("c", 40), "anisotropic": ("f", 40), "2D": ("e", 100)}  # plans of shared/bench
+AUGMENT = {"3d": ("c", 40), "anisotropic": ("f", 40), "2d": ("e", 100)}  # plans of shared/bench
 TARGETS = {"predict": (4, 0.5), "preprocess": 5, "augment": 4}
 WORKER = contest.ROOT / "benchmarks" / "nnunet_worker.py"
 
@@ -129,7 +129,8 @@ def compare_augment(args):
     print("| plan | patch | segfleet patches/s | peer patches/s | ratio |\n|---|---|---:|---:|---|",
           flush=True)
     bench = args.shared / "bench"
-    for name, (letter, count) in AUGMENT.items():
+    for name in args.augment_cases.split(","):
+        letter, count = AUGMENT[name]
         plans, dataset = bench / f"plans_{letter}.json", bench / f"dataset_{letter}.json"
         config, c = list(json.loads(plans.read_text())["configurations"].items())[-1]
         out, log = args.logs / f"augment_{letter}.json", args.logs / f"augment_{letter}.log"
@@ -160,8 +161,9 @@ def main():
              "augment": compare_augment}
     p = contest.options(__doc__, "compare_nnunet_")
     p.add_argument("parts", nargs="*", metavar="PART", help="default: all", default=list(parts))
-    p.add_argument("--predict-cases", default="hippocampus,membrane,neuropil")
-    p.add_argument("--preprocess-cases", default="hippocampus,brain,neuropil")
+    p.add_argument("--predict-cases", default=",".join(PREDICT))
+    p.add_argument("--preprocess-cases", default=",".join(PREPROCESS))
+    p.add_argument("--augment-cases", default=",".join(AUGMENT))
     args = p.parse_args()
     args.shared = pathlib.Path(args.shared).resolve()
     args.data = args.shared / "data"

@@ -19,10 +19,10 @@ import contest
 WORKER = contest.ROOT / "benchmarks" / "torch_worker.py"
 ALLOCATOR = {"GLIBC_TUNABLES": ":".join(f"glibc.malloc.{name}" for name in (
     "hugetlb=1", "mmap_max=0", "trim_threshold=17179869184", "top_pad=268435456"))}
-CANDIDATES = {
-    "tuned": dict(inplace=False, env=ALLOCATOR),
-    "tuned, channels last": dict(inplace=False, channels_last=True, env=ALLOCATOR),
-    "tuned, compiled": dict(inplace=False, compiled=True, warmup=2, env=ALLOCATOR),
+CANDIDATES = {  # all with the allocator tuned and leaky ReLU not in place
+    "tuned": {},
+    "channels_last": dict(channels_last=True),
+    "compiled": dict(compiled=True, warmup=2),
 }
 # wanted ratios: fp32 as installed, fp32 best, bf16 best; then memory against fp32 and bf16
 TARGETS = {**{case: (6, 4.5, 2.5) for case in "abcds"}, "e": (5, 3.5, 2), "f": (5.5, 4, 2.3)}
@@ -81,8 +81,9 @@ class Comparison:
         """Ours, [fp32 as installed, bf16 as installed], [best of fp32, best of bf16]."""
         ours = self.our_contenders()
         installed = [self.peer("fp32 installed", False), self.peer("bf16 installed", True)]
-        candidates = [[self.peer(f"{kind} {name}", kind == "bf16", **how)
-                       for name, how in CANDIDATES.items()] for kind in ("fp32", "bf16")]
+        candidates = [[self.peer(f"{kind} {name}", kind == "bf16", ALLOCATOR, inplace=False,
+                                 **CANDIDATES[name]) for name in self.args.candidates.split(",")]
+                      for kind in ("fp32", "bf16")]
         for c in [*ours, *installed, *candidates[0], *candidates[1]]:
             c.round()
         best = [min([plain, *kind], key=contest.Contender.median)
@@ -206,6 +207,7 @@ def main():
     p.add_argument("--cases", default="a,b,c,d,e,f", help="plans_X.json of shared/bench")
     p.add_argument("--threads", default="1,2")
     p.add_argument("--steps", type=int, default=2, help="timed steps of a process")
+    p.add_argument("--candidates", default=",".join(CANDIDATES), help="for the peer's best")
     p.add_argument("--layers", action="store_true", help="single layers instead of whole steps")
     p.add_argument("--bf16", action="store_true", help="also segfleet with --precision bf16")
     p.add_argument("--all-isa", action="store_true", help="also segfleet limited to AVX2")

@@ -18,8 +18,12 @@ function(sf_test_properties name)
   if(SEGFLEET_SANITIZE)
     math(EXPR A_TIMEOUT "${A_TIMEOUT} * 8")
   endif()
+  set(sanitizers "")
+  if(name MATCHES "^(mpi|train|fleet|cli)[.]|[.]config|_ranks") # programs that start MPI
+    set(sanitizers ";ASAN_OPTIONS=fast_unwind_on_malloc=0;LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/support/lsan_mpi.supp:print_suppressions=0:use_tls=0")
+  endif()
   set_tests_properties(${name} PROPERTIES TIMEOUT ${A_TIMEOUT} SKIP_RETURN_CODE 77 LABELS "${A_LABELS}" PROCESSORS ${A_NP}
-    ENVIRONMENT "SEGFLEET_SHARED=${SEGFLEET_SHARED};OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1;OMPI_MCA_mpi_yield_when_idle=1;OMPI_MCA_rmaps_base_oversubscribe=1;OMP_NUM_THREADS=2;OMP_WAIT_POLICY=passive;ASAN_OPTIONS=fast_unwind_on_malloc=0;LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/support/lsan.supp:print_suppressions=0:use_tls=0")
+    ENVIRONMENT "SEGFLEET_SHARED=${SEGFLEET_SHARED};OMPI_ALLOW_RUN_AS_ROOT=1;OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1;OMPI_MCA_mpi_yield_when_idle=1;OMPI_MCA_rmaps_base_oversubscribe=1;OMP_NUM_THREADS=2;OMP_WAIT_POLICY=passive${sanitizers}")
 endfunction()
 
 function(sf_add_test name)

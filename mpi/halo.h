@@ -11,11 +11,13 @@
 
 typedef struct sf_halo sf_halo;
 
-/** Not collective. The comm must outlive it. */
+/** Not collective; caller destroys. The comm must outlive it; in it the ranks stand in the order of
+ *  their slices. SF_ENOMEM. */
 sf_status sf_halo_create(sf_halo **out, sf_comm *c);
 void sf_halo_destroy(sf_halo **h);
-/** Collective. halo >= 1: the first and last `halo` own slices go to the neighbours (no rank holds
- *  fewer); 0: all slices to all ranks. SF_ENOMEM, SF_ECOMM. */
+/** Collective, with the same outer, bytes, border and halo on all ranks; waits until the data are
+ *  there. border [size + 1] rises from 0. halo >= 1: the first and last `halo` own slices go to the
+ * neighbours (no rank holds fewer); 0: all slices to all ranks. SF_ENOMEM, SF_ECOMM. */
 sf_status sf_halo_share(sf_halo *h, void *data, int64_t outer, int64_t bytes, const int64_t *border,
                         int64_t halo);
 /** The formula above for one such call on a rank, not collective; and what was really sent so far.

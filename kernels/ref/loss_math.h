@@ -11,11 +11,11 @@ typedef union {
     int32_t i;
 } sf_float_bits;
 
-/** x <= 88; below -87 the result is about 1e-38, never less. */
+/** x <= 0; below -87 the result is about 1e-38, never less. */
 static inline float sf_fast_exp(float x)
 {
     const float round = 12582912.0f; /* 1.5 * 2^23: adding it rounds to whole numbers */
-    const float c = x < -87.0f ? -87.0f : x > 88.0f ? 88.0f : x;
+    const float c = x > -87.0f ? x : -87.0f;
     const float n = (c * 1.44269504088896341f + round) - round;
     const float r = (c - n * 0.693359375f) + n * 2.12194440e-4f;
     const float p = ((((1.9875691500e-4f * r + 1.3981999507e-3f) * r + 8.3334519073e-3f) * r +
@@ -35,7 +35,7 @@ static inline float sf_fast_log(float x)
     const sf_float_bits half = { .i = (b.i & 0x007fffff) | 0x3f000000 }; /* mantissa in [0.5, 1) */
     const int32_t below = half.f < 0.707106781186547524f;
     const float e = (float)(((b.i >> 23) & 0xff) - 126 - below);
-    const float m = (below ? half.f + half.f : half.f) - 1.0f;
+    const float m = (half.f + (float)below * half.f) - 1.0f;
     const float z = m * m;
     float p = 7.0376836292e-2f * m - 1.1514610310e-1f;
     p = p * m + 1.1676998740e-1f;

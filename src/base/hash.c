@@ -1,23 +1,23 @@
-/* SHA-256 by libmd, CRC-32 by zlib. */
+/* SHA-256 by nettle, CRC-32 by libdeflate: both use what the processor offers for it. */
 #include "base/hash.h"
-#include <sha2.h>
-#include <zlib.h>
+#include <libdeflate.h>
+#include <nettle/sha2.h>
 
-_Static_assert(sizeof(SHA2_CTX) <= sizeof(sf_sha256), "sf_sha256 is too small for libmd's state");
-_Static_assert(_Alignof(SHA2_CTX) <= _Alignof(sf_sha256), "sf_sha256 is not aligned for libmd");
+_Static_assert(sizeof(struct sha256_ctx) <= sizeof(sf_sha256), "sf_sha256 is too small");
+_Static_assert(_Alignof(struct sha256_ctx) <= _Alignof(sf_sha256), "sf_sha256 is not aligned");
 
-void sf_sha256_begin(sf_sha256 *h) { SHA256Init((SHA2_CTX *)(void *)h); }
+void sf_sha256_begin(sf_sha256 *h) { sha256_init((struct sha256_ctx *)(void *)h); }
 
 void sf_sha256_add(sf_sha256 *h, const void *data, size_t size)
 {
-    if (size > 0) SHA256Update((SHA2_CTX *)(void *)h, data, size);
+    if (size > 0) sha256_update((struct sha256_ctx *)(void *)h, size, data);
 }
 
 void sf_sha256_end(sf_sha256 *h, char hex[65])
 {
-    uint8_t digest[SHA256_DIGEST_LENGTH];
-    SHA256Final(digest, (SHA2_CTX *)(void *)h);
-    for (int i = 0; i < SHA256_DIGEST_LENGTH; i++) {
+    uint8_t digest[SHA256_DIGEST_SIZE];
+    sha256_digest((struct sha256_ctx *)(void *)h, SHA256_DIGEST_SIZE, digest);
+    for (int i = 0; i < SHA256_DIGEST_SIZE; i++) {
         hex[2 * i] = "0123456789abcdef"[digest[i] >> 4];
         hex[2 * i + 1] = "0123456789abcdef"[digest[i] & 15];
     }
@@ -26,6 +26,5 @@ void sf_sha256_end(sf_sha256 *h, char hex[65])
 
 uint32_t sf_crc32(const void *data, size_t size)
 {
-    if (size == 0) return 0;
-    return (uint32_t)crc32_z(0, data, size);
+    return size == 0 ? 0 : libdeflate_crc32(0, data, size);
 }

@@ -1,4 +1,4 @@
-/** SHA-256 (libmd) for checkpoints and containers, CRC-32 (zlib) for blocks.
+/** SHA-256 (nettle) for checkpoints and containers, CRC-32 (libdeflate) for blocks.
  *  Bytes in, text or number out; nothing here can fail or allocate. Thread-safe on different
  *  states. Not collective. */
 #ifndef SF_BASE_HASH_H
@@ -6,8 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** State of one digest: a plain value, no owner. Large enough for libmd's own (checked by the
- *  compiler), so that no other file needs libmd's header. */
+/** State of one digest: a plain value, no owner. Large enough for nettle's own (checked by the
+ *  compiler), so that no other file needs nettle's header. */
 typedef struct sf_sha256 {
     uint64_t opaque[32];
 } sf_sha256;

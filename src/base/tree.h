@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/** The shape of the sum; it follows from the plan alone. */
 typedef struct {
     int64_t samples, leaves; /* of the whole batch; of one sample. Both >= 1 */
 } sf_tree;
@@ -20,7 +21,7 @@ typedef struct {
 /** A run of leaves, however long, is covered by fewer nodes than this. */
 enum { SF_TREE_MAX = 128 };
 
-/** Are the nodes [a,b) and [b,c) the two halves of one node, to be added now? */
+/** Are the nodes [a,b) and [b,c), a < b < c, the two halves of one node, to be added now? */
 bool sf_tree_siblings(const sf_tree *t, int64_t a, int64_t b, int64_t c);
 
 /** A stack of neighbouring nodes: node i is [bound[i], bound[i+1]), i < n. Begin with n = 0 and
@@ -30,7 +31,8 @@ typedef struct {
     int n;
 } sf_tree_stack;
 
-/** Put the node [bound[n], end) on top. */
+/** Put the node [bound[n], end) on top: a leaf (end = bound[n] + 1), or a node that somebody else
+ *  has summed. */
 void sf_tree_push(sf_tree_stack *s, int64_t end);
 /** If the two topmost nodes are the halves of one, join them and return true: the caller adds the
  *  values of node n (the former top) to those of node n-1 (the joined one). Call until false. */

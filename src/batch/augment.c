@@ -1,4 +1,5 @@
 #include "batch/augment.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "batch/labels_ops.h"
 #include <math.h>
@@ -20,7 +21,8 @@ typedef sf_status row_apply(const row_context *c, float *x);
 
 static sf_status apply_noise(const row_context *c, float *x)
 {
-    return sf_noise_add(x, c->count, c->value[0], c->field, c->ws);
+    sf_noise_add(x, c->count, c->value[0], c->field);
+    return SF_OK;
 }
 
 static sf_status apply_blur(const row_context *c, float *x)
@@ -72,6 +74,13 @@ static const struct {
 };
 
 const char *sf_augment_row_name(sf_augment_row row) { return TABLE[row].name; }
+
+const char *sf_augment_stage_name(int stage)
+{
+    return stage == SF_AUG_SPATIAL  ? "spatial"
+           : stage == SF_AUG_FINISH ? "finish"
+                                    : TABLE[stage].name;
+}
 
 /* Index of the text under `key` in a list of allowed words. */
 static sf_status get_word(int *out, const json_t *obj, const char *key, const char *const *words,
@@ -343,6 +352,16 @@ static sf_status apply_row(const sf_augment *a, sf_augment_row row, const sf_sam
     return SF_OK;
 }
 
+static double clock_of(const sf_workspace *ws) { return ws->stage_seconds != NULL ? sf_now() : 0; }
+
+/* @return the time now, where the next stage begins */
+static double add_time(const sf_workspace *ws, int stage, double begin)
+{
+    const double now = clock_of(ws);
+    if (ws->stage_seconds != NULL) ws->stage_seconds[stage] += now - begin;
+    return now;
+}
+
 static sf_status intensity(const sf_augment *a, const sf_sample_key *key, float *data,
                            sf_workspace *ws)
 {
@@ -352,8 +371,26 @@ static sf_status intensity(const sf_augment *a, const sf_sample_key *key, float 
     SF_TRY(sf_workspace_get(ws, SF_WS_DRAW, values + (size_t)a->channels, 1, &block));
     draw.value = (double(*)[3])(void *)block;
     draw.chosen = (bool *)(block + values);
-    for (int r = 0; r < SF_AUG_COUNT; r++) SF_TRY(apply_row(a, r, key, &draw, data, ws));
+    double begin = clock_of(ws);
+    for (int r = 0; r < SF_AUG_COUNT; r++) {
+        SF_TRY(apply_row(a, r, key, &draw, data, ws));
+        begin = add_time(ws, r, begin);
+    }
     return SF_OK;
+}
+
+/* Rows 9 and 10. */
+static void mirror_and_mask(const sf_augment *a, const sf_sample_key *key,
+                            const sf_sample_source *src, const sf_sample_patch *out, int64_t count)
+{
+    bool axis[3];
+    sf_augment_draw_mirror(axis, a, key);
+    for (int c = 0; c < a->channels; c++) sf_mirror_f32(out->data + c * count, a->patch, axis);
+    sf_mirror_i16(out->seg, a->patch, axis);
+    if (src->previous != NULL) sf_mirror_i16(out->previous, a->patch, axis);
+    for (int c = 0; c < a->channels; c++) {
+        if (a->use_mask[c]) sf_mask_outside(out->data + c * count, out->seg, count);
+    }
 }
 
 static void finish_labels(const sf_sample_source *src, const sf_sample_patch *out, int64_t count)
@@ -367,19 +404,14 @@ sf_status sf_augment_sample(const sf_augment *a, const sf_sample_key *key,
                             const sf_sample_patch *out, sf_workspace *ws)
 {
     const int64_t count = a->patch[0] * a->patch[1] * a->patch[2];
+    const double begin = clock_of(ws);
     SF_TRY(spatial(a, key, src, start, out, ws));
-    if (a->enabled) {
-        bool axis[3];
-        SF_TRY(intensity(a, key, out->data, ws));
-        sf_augment_draw_mirror(axis, a, key);
-        for (int c = 0; c < a->channels; c++) sf_mirror_f32(out->data + c * count, a->patch, axis);
-        sf_mirror_i16(out->seg, a->patch, axis);
-        if (src->previous != NULL) sf_mirror_i16(out->previous, a->patch, axis);
-        for (int c = 0; c < a->channels; c++) {
-            if (a->use_mask[c]) sf_mask_outside(out->data + c * count, out->seg, count);
-        }
-    }
+    add_time(ws, SF_AUG_SPATIAL, begin);
+    if (a->enabled) SF_TRY(intensity(a, key, out->data, ws));
+    const double end = clock_of(ws);
+    if (a->enabled) mirror_and_mask(a, key, src, out, count);
     finish_labels(src, out, count);
+    add_time(ws, SF_AUG_FINISH, end);
     return SF_OK;
 }
 

@@ -25,6 +25,10 @@ typedef enum {
     SF_AUG_COUNT
 } sf_augment_row;
 
+/** What sf_augment_sample spends its time in: the rows, and around them cutting with the spatial
+ *  transform, and mirroring with the rows behind it. */
+enum { SF_AUG_SPATIAL = SF_AUG_COUNT, SF_AUG_FINISH, SF_AUG_STAGES };
+
 /** Parameters of one row, from the recipe. */
 typedef struct {
     double p;         /* probability per sample */
@@ -63,6 +67,8 @@ sf_status sf_augment_create(sf_augment **out, const json_t *json, const sf_confi
 void sf_augment_destroy(sf_augment **a);
 /** Key of a row in the recipe and name of its stream ("blur"). */
 const char *sf_augment_row_name(sf_augment_row row);
+/** The same for any stage. */
+const char *sf_augment_stage_name(int stage);
 
 /** Which sample: what every stream is keyed by. `scope` is the task's ("none/2d/0"). */
 typedef struct {
@@ -106,7 +112,8 @@ typedef struct {
 /** Everything above for one sample. The previous stage's labels are a second segmentation channel:
  *  the spatial transform and mirroring move them along, -1 becomes 0.
  *  @param start  lower corner of the box of size setup.initial
- *  @param ws     workspace of the calling thread; SF_WS_PREVIOUS is not used */
+ *  @param ws     workspace of the calling thread; SF_WS_PREVIOUS is not used. Its stage_seconds, if
+ *                there, grow by the time of each stage */
 sf_status sf_augment_sample(const sf_augment *a, const sf_sample_key *key,
                             const sf_sample_source *src, const int64_t start[3],
                             const sf_sample_patch *out, sf_workspace *ws);

@@ -1,10 +1,11 @@
 #include "batch/axis_op.h"
 #include "base/mem.h"
 #include "batch/spline.h"
+#include "kernels/voxels.h"
 #include <math.h>
 #include <string.h>
 
-enum { EDGE_COPIES = 12 };
+enum { EDGE_COPIES = 12, LANES = 64 };
 /* The spline's weights fall by 0.268 per sample; what is smaller than this is not stored. */
 static const double NEGLIGIBLE = 1e-9;
 
@@ -147,47 +148,38 @@ done:
     return st;
 }
 
-/* Rows of length `inner` are added up: vectorised over the inner axis. */
-static void apply_rows(const sf_axis_op *op, const float *in, int64_t inner, float *out)
+/* Outputs of one block in [n_in][inner] -> [n_out][inner]. */
+static void apply_block(const sf_axis_op *op, const float *in, int64_t inner, float *out,
+                        const sf_voxel_ops *ops)
 {
-    for (int64_t i = 0; i < op->n_out; i++) {
-        const float *w = op->weight + i * op->taps;
-        const float *src = in + op->start[i] * inner;
-        float *restrict dst = out + i * inner;
-        for (int64_t x = 0; x < inner; x++) dst[x] = w[0] * src[x];
-        for (int64_t k = 1; k < op->taps; k++) {
-            const float *restrict row = src + k * inner;
-            const float wk = w[k];
-            for (int64_t x = 0; x < inner; x++) dst[x] += wk * row[x];
-        }
-    }
+    for (int64_t i = 0; i < op->n_out; i++)
+        ops->band(out + i * inner, in + op->start[i] * inner, inner, inner,
+                  op->weight + i * op->taps, op->taps);
 }
 
-/* The last axis: a dot product per output, with four partial sums of fixed order. */
-static void apply_line(const sf_axis_op *op, const float *in, float *out)
+/* The last axis: LANES lines become neighbours, and lines again. */
+static sf_status apply_lines(const sf_axis_op *op, const float *in, int64_t lines, float *out,
+                             sf_workspace *ws, const sf_voxel_ops *ops)
 {
-    const int64_t whole = op->taps / 4 * 4;
-    for (int64_t i = 0; i < op->n_out; i++) {
-        const float *restrict w = op->weight + i * op->taps;
-        const float *restrict src = in + op->start[i];
-        float acc[4] = { 0, 0, 0, 0 };
-        for (int64_t k = 0; k < whole; k += 4) {
-            for (int l = 0; l < 4; l++) acc[l] += w[k + l] * src[k + l];
-        }
-        float sum = (acc[0] + acc[1]) + (acc[2] + acc[3]);
-        for (int64_t k = whole; k < op->taps; k++) sum += w[k] * src[k];
-        out[i] = sum;
+    float *from = NULL;
+    const size_t length = (size_t)(op->n_in + op->n_out);
+    SF_TRY(sf_workspace_get(ws, SF_WS_LINES, length * LANES, sizeof *from, &from));
+    float *to = from + op->n_in * LANES;
+    for (int64_t l = 0; l < lines; l += LANES) {
+        const int64_t n = lines - l < LANES ? lines - l : LANES;
+        ops->transpose(from, n, in + l * op->n_in, op->n_in, n, op->n_in);
+        apply_block(op, from, n, to, ops);
+        ops->transpose(out + l * op->n_out, op->n_out, to, n, op->n_out, n);
     }
+    return SF_OK;
 }
 
-void sf_axis_op_apply(const sf_axis_op *op, const float *in, int64_t outer, int64_t inner,
-                      float *out)
+sf_status sf_axis_op_apply(const sf_axis_op *op, const float *in, int64_t outer, int64_t inner,
+                           float *out, sf_workspace *ws)
 {
-    for (int64_t o = 0; o < outer; o++) {
-        if (inner == 1) {
-            apply_line(op, in + o * op->n_in, out + o * op->n_out);
-        } else {
-            apply_rows(op, in + o * op->n_in * inner, inner, out + o * op->n_out * inner);
-        }
-    }
+    const sf_voxel_ops *ops = sf_voxel_ops_pick();
+    if (inner == 1) return apply_lines(op, in, outer, out, ws, ops);
+    for (int64_t o = 0; o < outer; o++)
+        apply_block(op, in + o * op->n_in * inner, inner, out + o * op->n_out * inner, ops);
+    return SF_OK;
 }

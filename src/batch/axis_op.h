@@ -5,7 +5,7 @@
  * function is thread-safe on its own operands. Not collective. */
 #ifndef SF_BATCH_AXIS_OP_H
 #define SF_BATCH_AXIS_OP_H
-#include "base/error.h"
+#include "batch/workspace.h"
 #include <stdint.h>
 
 typedef struct {
@@ -31,8 +31,8 @@ sf_status sf_axis_op_linear(sf_axis_op *out, int64_t n_in, int64_t n_out);
 sf_status sf_axis_op_cubic(sf_axis_op *out, int64_t n_in, int64_t n_out);
 
 /** Apply along the middle axis of in [outer][n_in][inner] -> out [outer][n_out][inner], no overlap.
- */
-void sf_axis_op_apply(const sf_axis_op *op, const float *in, int64_t outer, int64_t inner,
-                      float *out);
+ *  Uses SF_WS_LINES when inner is 1. SF_ENOMEM. */
+sf_status sf_axis_op_apply(const sf_axis_op *op, const float *in, int64_t outer, int64_t inner,
+                           float *out, sf_workspace *ws);
 
 #endif

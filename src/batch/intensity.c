@@ -1,16 +1,24 @@
 #include "batch/intensity.h"
 #include "batch/axis_op.h"
+#include "kernels/voxels.h"
 #include <math.h>
 #include <string.h>
 
-sf_status sf_noise_add(float *x, int64_t count, double sigma, sf_rng *field, sf_workspace *ws)
+void sf_noise_add(float *x, int64_t count, double sigma, sf_rng *field)
 {
-    float *noise = NULL;
-    SF_TRY(sf_workspace_get(ws, SF_WS_VOLUME_A, (size_t)count, sizeof *noise, &noise));
-    sf_rng_fill_normal(field, count, noise);
-    const float s = (float)sigma;
-    for (int64_t i = 0; i < count; i++) x[i] += s * noise[i];
-    return SF_OK;
+    enum { BLOCK_WORDS = 4 }; /* one Philox block makes two numbers */
+    if (field->used == BLOCK_WORDS) {
+        sf_voxel_ops_pick()->add_normal(x, count, (float)sigma, field->key, field->ctr);
+        field->ctr[0] += (uint32_t)((count + 1) / 2);
+        return;
+    }
+    const float s = (float)sigma; /* a stream that was drawn from before */
+    for (int64_t i = 0; i < count; i += 2) {
+        float pair[2];
+        sf_rng_fill_normal(field, 2, pair);
+        x[i] += s * pair[0];
+        if (i + 1 < count) x[i + 1] += s * pair[1];
+    }
 }
 
 /* Elements before and after axis a. */
@@ -39,8 +47,9 @@ sf_status sf_blur(float *x, const int64_t n[3], const double sigma[3], sf_formul
         sf_axis_op op = { 0 };
         SF_TRY(formulas == SF_FORMULAS_V1 ? sf_axis_op_blur_v1(&op, n[a], sigma[a])
                                           : sf_axis_op_blur_v2(&op, n[a], sigma[a]));
-        sf_axis_op_apply(&op, from, outer_of(n, a), inner_of(n, a), to);
+        const sf_status st = sf_axis_op_apply(&op, from, outer_of(n, a), inner_of(n, a), to, ws);
         sf_axis_op_free(&op);
+        if (st != SF_OK) return st;
         float *swap = from;
         from = to;
         to = swap;
@@ -55,37 +64,25 @@ void sf_brightness(float *x, int64_t count, double factor)
     for (int64_t i = 0; i < count; i++) x[i] *= f;
 }
 
-static void range_of(const float *x, int64_t count, float *lo, float *hi)
-{
-    float low = x[0], high = x[0];
-    for (int64_t i = 1; i < count; i++) {
-        low = x[i] < low ? x[i] : low;
-        high = x[i] > high ? x[i] : high;
-    }
-    *lo = low;
-    *hi = high;
-}
+/* Mean, and standard deviation with `lost` degrees of freedom less (v1: 0, v2: 1). */
+typedef struct {
+    double mean, deviation;
+} moments;
 
-static double mean_of(const float *x, int64_t count)
+static moments moments_of(const sf_voxel_stats *s, float shift, int64_t count, int lost)
 {
-    double sum = 0;
-    for (int64_t i = 0; i < count; i++) sum += x[i];
-    return sum / (double)count;
-}
-
-/* Standard deviation with `free` degrees of freedom lost (v1: 0, v2: 1). */
-static double deviation_of(const float *x, int64_t count, double mean, int lost)
-{
-    double sum = 0;
-    for (int64_t i = 0; i < count; i++) sum += ((double)x[i] - mean) * ((double)x[i] - mean);
-    return count > lost ? sqrt(sum / (double)(count - lost)) : 0.0;
+    const double n = (double)count, squares = s->squares - s->sum * s->sum / n;
+    return (moments){ .mean = (double)shift + s->sum / n,
+                      .deviation =
+                          count > lost ? sqrt(fmax(squares, 0) / (double)(count - lost)) : 0.0 };
 }
 
 void sf_contrast(float *x, int64_t count, double factor)
 {
-    float lo, hi;
-    range_of(x, count, &lo, &hi);
-    const float mean = (float)mean_of(x, count), f = (float)factor;
+    sf_voxel_stats s;
+    sf_voxel_ops_pick()->stats(&s, x, count);
+    const float lo = s.lo, hi = s.hi, f = (float)factor;
+    const float mean = (float)moments_of(&s, x[0], count, 0).mean;
     for (int64_t i = 0; i < count; i++) {
         const float y = (x[i] - mean) * f + mean;
         x[i] = y < lo ? lo : y > hi ? hi : y;
@@ -111,7 +108,7 @@ sf_status sf_low_resolution(float *x, const int64_t n[3], double zoom, bool keep
                             sf_image_rule up, int64_t small_shape[3], sf_workspace *ws)
 {
     const int64_t count = n[0] * n[1] * n[2];
-    float *from = NULL, *to = NULL, lo, hi;
+    float *from = NULL, *to = NULL;
     SF_TRY(sf_workspace_get(ws, SF_WS_VOLUME_A, (size_t)count, sizeof *from, &from));
     SF_TRY(sf_workspace_get(ws, SF_WS_VOLUME_B, (size_t)count, sizeof *to, &to));
     int64_t m[3];
@@ -122,14 +119,17 @@ sf_status sf_low_resolution(float *x, const int64_t n[3], double zoom, bool keep
         if (small_shape) small_shape[a] = m[a];
     }
     nearest_down(x, n, m, from);
-    range_of(from, m[0] * m[1] * m[2], &lo, &hi);
+    sf_voxel_stats range;
+    sf_voxel_ops_pick()->stats(&range, from, m[0] * m[1] * m[2]);
+    const float lo = range.lo, hi = range.hi;
     for (int a = 2; a >= 0; a--) {
         if (m[a] == n[a]) continue; /* both interpolations are the identity there */
         sf_axis_op op = { 0 };
         SF_TRY(up == SF_IMAGE_CUBIC ? sf_axis_op_cubic(&op, m[a], n[a])
                                     : sf_axis_op_linear(&op, m[a], n[a]));
-        sf_axis_op_apply(&op, from, outer_of(m, a), inner_of(m, a), to);
+        const sf_status st = sf_axis_op_apply(&op, from, outer_of(m, a), inner_of(m, a), to, ws);
         sf_axis_op_free(&op);
+        if (st != SF_OK) return st;
         m[a] = n[a];
         float *swap = from;
         from = to;
@@ -145,22 +145,28 @@ static double guarded(double value, double epsilon, sf_formulas formulas)
     return formulas == SF_FORMULAS_V2 ? fmax(value, epsilon) : value + epsilon;
 }
 
+/* The power of x scaled to [0, 1] and back; of -x when inverted, which is the same with the ends
+ * exchanged: lo is then -hi, and base = (-x - lo) / wide = (hi - x) / wide. */
 void sf_gamma(float *x, int64_t count, double gamma, bool inverted, sf_formulas formulas)
 {
+    const sf_voxel_ops *ops = sf_voxel_ops_pick();
     const int lost = formulas == SF_FORMULAS_V2 ? 1 : 0;
-    const float sign = inverted ? -1.0f : 1.0f;
-    for (int64_t i = 0; i < count; i++) x[i] *= sign;
-    float lo, hi;
-    range_of(x, count, &lo, &hi);
-    const double mean = mean_of(x, count), deviation = deviation_of(x, count, mean, lost);
-    const float plain = hi - lo, wide = (float)guarded(plain, 1e-7, formulas), g = (float)gamma;
+    sf_voxel_stats s;
+    ops->stats(&s, x, count);
+    const moments before = moments_of(&s, x[0], count, lost);
+    const float plain = s.hi - s.lo, wide = (float)guarded(plain, 1e-7, formulas);
     const float back = formulas == SF_FORMULAS_V2 ? plain : wide;
-    for (int64_t i = 0; i < count; i++) x[i] = powf((x[i] - lo) / wide, g) * back + lo;
-    const double mean_now = mean_of(x, count);
-    const double now = deviation_of(x, count, mean_now, lost);
+    const sf_voxel_power p = { .lo = inverted ? s.hi : s.lo,
+                               .inverse = (inverted ? -1.0f : 1.0f) / wide,
+                               .gamma = (float)gamma,
+                               .scale = inverted ? -back : back,
+                               .shift = inverted ? s.hi : s.lo };
+    float first = x[0];
+    ops->power(&first, 1, &p, &s);
+    ops->power(x, count, &p, &s);
+    const moments after = moments_of(&s, first, count, lost);
     const double epsilon = formulas == SF_FORMULAS_V2 ? 1e-7 : 1e-8;
-    const double ratio = deviation / guarded(now, epsilon, formulas);
-    for (int64_t i = 0; i < count; i++) {
-        x[i] = sign * (float)(((double)x[i] - mean_now) * ratio + mean);
-    }
+    const double ratio = before.deviation / guarded(after.deviation, epsilon, formulas);
+    const float f = (float)ratio, shift = (float)(before.mean - after.mean * ratio);
+    for (int64_t i = 0; i < count; i++) x[i] = x[i] * f + shift;
 }

@@ -1,63 +1,42 @@
 #include "batch/labels_ops.h"
-#include <string.h>
 
-/* Swap two non-overlapping rows of `bytes`. */
-static void swap_rows(char *a, char *b, size_t bytes)
-{
-    char hold[512];
-    while (bytes > 0) {
-        const size_t part = bytes < sizeof hold ? bytes : sizeof hold;
-        memcpy(hold, a, part);
-        memcpy(a, b, part);
-        memcpy(b, hold, part);
-        a += part;
-        b += part;
-        bytes -= part;
+/* Rows of one element type: exchange two rows, or two rows each read backwards; then all rows of a
+ * volume with the rows that they change places with, in one pass. */
+#define MIRROR(T, STRAIGHT, REVERSED, VOLUME)                                                      \
+    static void STRAIGHT(T *restrict a, T *restrict b, int64_t n)                                  \
+    {                                                                                              \
+        for (int64_t k = 0; k < n; k++) {                                                          \
+            const T hold = a[k];                                                                   \
+            a[k] = b[k];                                                                           \
+            b[k] = hold;                                                                           \
+        }                                                                                          \
+    }                                                                                              \
+                                                                                                   \
+    static void REVERSED(T *restrict a, T *restrict b, int64_t n)                                  \
+    {                                                                                              \
+        for (int64_t k = 0; k < n; k++) {                                                          \
+            const T hold = a[k];                                                                   \
+            a[k] = b[n - 1 - k];                                                                   \
+            b[n - 1 - k] = hold;                                                                   \
+        }                                                                                          \
+    }                                                                                              \
+                                                                                                   \
+    void VOLUME(T *x, const int64_t n[3], const bool axis[3])                                      \
+    {                                                                                              \
+        const int64_t half = n[2] / 2;                                                             \
+        for (int64_t r = 0; (axis[0] || axis[1] || axis[2]) && r < n[0] * n[1]; r++) {             \
+            const int64_t i = r / n[1], j = r % n[1];                                              \
+            const int64_t other =                                                                  \
+                (axis[0] ? n[0] - 1 - i : i) * n[1] + (axis[1] ? n[1] - 1 - j : j);                \
+            T *a = x + r * n[2], *b = x + other * n[2];                                            \
+            if (other > r && axis[2]) REVERSED(a, b, n[2]);                                        \
+            if (other > r && !axis[2]) STRAIGHT(a, b, n[2]);                                       \
+            if (other == r && axis[2]) REVERSED(a, a + n[2] - half, half);                         \
+        }                                                                                          \
     }
-}
 
-/* Reverse the order of n blocks of `bytes`. */
-static void reverse_blocks(char *x, int64_t n, size_t bytes)
-{
-    for (int64_t i = 0; i < n / 2; i++) {
-        swap_rows(x + (size_t)i * bytes, x + (size_t)(n - 1 - i) * bytes, bytes);
-    }
-}
-
-static void mirror_outer(void *x, const int64_t n[3], const bool axis[3], size_t element)
-{
-    const size_t row = (size_t)n[2] * element, slice = (size_t)n[1] * row;
-    if (axis[0]) reverse_blocks(x, n[0], slice);
-    for (int64_t i = 0; axis[1] && i < n[0]; i++) {
-        reverse_blocks((char *)x + (size_t)i * slice, n[1], row);
-    }
-}
-
-void sf_mirror_f32(float *x, const int64_t n[3], const bool axis[3])
-{
-    mirror_outer(x, n, axis, sizeof *x);
-    for (int64_t r = 0; axis[2] && r < n[0] * n[1]; r++) {
-        float *row = x + r * n[2];
-        for (int64_t i = 0, j = n[2] - 1; i < j; i++, j--) {
-            const float hold = row[i];
-            row[i] = row[j];
-            row[j] = hold;
-        }
-    }
-}
-
-void sf_mirror_i16(int16_t *x, const int64_t n[3], const bool axis[3])
-{
-    mirror_outer(x, n, axis, sizeof *x);
-    for (int64_t r = 0; axis[2] && r < n[0] * n[1]; r++) {
-        int16_t *row = x + r * n[2];
-        for (int64_t i = 0, j = n[2] - 1; i < j; i++, j--) {
-            const int16_t hold = row[i];
-            row[i] = row[j];
-            row[j] = hold;
-        }
-    }
-}
+MIRROR(float, straight_f32, reversed_f32, sf_mirror_f32)
+MIRROR(int16_t, straight_i16, reversed_i16, sf_mirror_i16)
 
 void sf_mask_outside(float *x, const int16_t *seg, int64_t count)
 {

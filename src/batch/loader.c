@@ -312,11 +312,20 @@ sf_status sf_loader_create(sf_loader **out, const sf_loader_options *opt)
     return SF_OK;
 }
 
+/* Is the batch that comes next the one that is asked for? */
+static bool is_there(const sf_loader *l, int64_t epoch, int64_t iteration, int64_t iterations)
+{
+    const int64_t next = l->held + 1;
+    return l->started && iterations == l->iterations && epoch == batch_epoch(l, next) &&
+           iteration == batch_iteration(l, next);
+}
+
 sf_status sf_loader_seek(sf_loader *l, int64_t epoch, int64_t iteration, int64_t iterations)
 {
     SF_CHECK(epoch >= 0 && iteration >= 0 && iterations > 0, SF_EINVAL,
              "loader: seek to epoch %lld, iteration %lld of %lld", (long long)epoch,
              (long long)iteration, (long long)iterations);
+    if (is_there(l, epoch, iteration, iterations)) return SF_OK;
     pthread_mutex_lock(&l->lock);
     l->paused = true;
     while (l->active > 0) pthread_cond_wait(&l->ready, &l->lock);

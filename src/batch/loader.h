@@ -43,7 +43,9 @@ typedef struct sf_loader sf_loader;
 /** Check the options, find the cases, start the workers; nothing is produced before sf_loader_seek.
  *  SF_EDATA names a case that is missing or unusable, or the recipe's key that is wrong. */
 sf_status sf_loader_create(sf_loader **out, const sf_loader_options *opt);
-/** Start producing at (epoch, iteration), `iterations` per epoch; drops what was in flight. */
+/** Start producing at (epoch, iteration), `iterations` per epoch; drops what was in flight, unless
+ *  that is what comes next anyway: so the workers fill the ring for the next epoch while the
+ *  validation runs. */
 sf_status sf_loader_seek(sf_loader *l, int64_t epoch, int64_t iteration, int64_t iterations);
 /** Next batch in order; valid until the next call. A worker's failure is returned here.
  *  prof (may be NULL) gets the wait, with threads = 0 the work. */

@@ -1,4 +1,5 @@
 #include "batch/spline.h"
+#include "kernels/voxels.h"
 #include <math.h>
 
 /* sqrt(3) - 2, and the gain (1 - pole) * (1 - 1/pole). */
@@ -6,7 +7,7 @@ static const double POLE = -0.26794919243112270647;
 static const double GAIN = 6.0;
 enum {
     HORIZON = 30, /* pole^30 < 1e-17: further samples cannot change the first coefficient */
-    LANES = 16    /* lines filtered at once; the loops over lanes are vectorised */
+    LANES = 64    /* rows of the last axis that are transposed and filtered at once */
 };
 
 void sf_spline_weights(double w[4], double t)
@@ -22,6 +23,7 @@ void sf_spline_weights(double w[4], double t)
 typedef struct {
     int64_t count;
     double w[2 * HORIZON];
+    float weight[2 * HORIZON]; /* times GAIN */
 } first_row;
 
 static void first_row_make(first_row *f, int64_t n)
@@ -31,6 +33,7 @@ static void first_row_make(first_row *f, int64_t n)
     for (int64_t k = 0; k < f->count; k++) {
         f->w[k] = pow(POLE, (double)k) / all;
         if (k > 0 && k < n - 1) f->w[k] += pow(POLE, (double)(2 * n - 2 - k)) / all;
+        f->weight[k] = (float)(GAIN * f->w[k]);
     }
 }
 
@@ -47,71 +50,22 @@ void sf_spline_filter_line(double *line, int64_t n)
     for (int64_t k = n - 2; k >= 0; k--) line[k] = POLE * (line[k + 1] - line[k]);
 }
 
-/* The same for `lanes` <= LANES neighbouring lines whose samples are `stride` floats apart. */
-static inline void filter_lanes(float *x, const first_row *f, int64_t n, int64_t stride,
-                                int64_t lanes)
-{
-    const float pole = (float)POLE, gain = (float)GAIN;
-    const float end = (float)(POLE / (POLE * POLE - 1.0));
-    float first[LANES] = { 0 };
-    for (int64_t k = 0; k < f->count; k++) {
-        const float w = (float)(GAIN * f->w[k]);
-        for (int64_t l = 0; l < lanes; l++) first[l] += w * x[k * stride + l];
-    }
-    for (int64_t l = 0; l < lanes; l++) x[l] = first[l];
-    float last[LANES];
-    for (int64_t l = 0; l < lanes; l++) last[l] = x[l];
-    for (int64_t k = 1; k < n; k++) {
-        float *at = x + k * stride;
-        for (int64_t l = 0; l < lanes; l++) last[l] = at[l] = gain * at[l] + pole * last[l];
-    }
-    const float *before = x + (n - 2) * stride;
-    for (int64_t l = 0; l < lanes; l++) {
-        last[l] = end * (last[l] + pole * before[l]);
-        x[(n - 1) * stride + l] = last[l];
-    }
-    for (int64_t k = n - 2; k >= 0; k--) {
-        float *at = x + k * stride;
-        for (int64_t l = 0; l < lanes; l++) last[l] = at[l] = pole * (last[l] - at[l]);
-    }
-}
-
-/* Along axis 0 or 1: neighbours of the last axis are the lanes. */
-static void filter_strided(float *x, const first_row *f, int64_t n, int64_t stride, int64_t inner)
-{
-    for (int64_t i = 0; i < inner; i += LANES) {
-        if (inner - i >= LANES) {
-            filter_lanes(x + i, f, n, stride, LANES);
-        } else {
-            filter_lanes(x + i, f, n, stride, inner - i);
-        }
-    }
-}
-
 /* Along the last axis: LANES rows are transposed into a buffer, filtered, and put back. */
 static void filter_rows(float *x, const first_row *f, int64_t rows, int64_t stride, int64_t n,
-                        float *lines)
+                        float *lines, const sf_voxel_ops *ops)
 {
     for (int64_t r = 0; r < rows; r += LANES) {
         const int64_t lanes = rows - r < LANES ? rows - r : LANES;
-        for (int64_t l = 0; l < lanes; l++) {
-            const float *src = x + (r + l) * stride;
-            for (int64_t k = 0; k < n; k++) lines[k * LANES + l] = src[k];
-        }
-        for (int64_t l = lanes; l < LANES; l++) {
-            for (int64_t k = 0; k < n; k++) lines[k * LANES + l] = 0.0f;
-        }
-        filter_lanes(lines, f, n, LANES, LANES);
-        for (int64_t l = 0; l < lanes; l++) {
-            float *dst = x + (r + l) * stride;
-            for (int64_t k = 0; k < n; k++) dst[k] = lines[k * LANES + l];
-        }
+        ops->transpose(lines, LANES, x + r * stride, stride, lanes, n);
+        ops->spline(lines, n, LANES, lanes, f->weight, f->count);
+        ops->transpose(x + r * stride, stride, lines, LANES, n, lanes);
     }
 }
 
 sf_status sf_spline_filter_box(float *volume, const int64_t n[3], int64_t stride0, int64_t stride1,
                                int first_axis, sf_workspace *ws)
 {
+    const sf_voxel_ops *ops = sf_voxel_ops_pick();
     float *lines = NULL;
     SF_TRY(sf_workspace_get(ws, SF_WS_LINES, (size_t)(n[2] * LANES), sizeof *lines, &lines));
     first_row f[3];
@@ -120,11 +74,10 @@ sf_status sf_spline_filter_box(float *volume, const int64_t n[3], int64_t stride
     }
     for (int64_t i = 0; i < n[0]; i++) {
         float *slice = volume + i * stride0;
-        if (n[2] > 1) filter_rows(slice, &f[2], n[1], stride1, n[2], lines);
-        if (n[1] > 1) filter_strided(slice, &f[1], n[1], stride1, n[2]);
+        if (n[2] > 1) filter_rows(slice, &f[2], n[1], stride1, n[2], lines, ops);
+        if (n[1] > 1) ops->spline(slice, n[1], stride1, n[2], f[1].weight, f[1].count);
     }
-    for (int64_t j = 0; first_axis == 0 && n[0] > 1 && j < n[1]; j++) {
-        filter_strided(volume + j * stride1, &f[0], n[0], stride0, n[2]);
-    }
+    for (int64_t j = 0; first_axis == 0 && n[0] > 1 && j < n[1]; j++)
+        ops->spline(volume + j * stride1, n[0], stride0, n[2], f[0].weight, f[0].count);
     return SF_OK;
 }

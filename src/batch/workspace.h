@@ -21,7 +21,8 @@ typedef enum {
 typedef struct {
     void *buffer[SF_WS_COUNT];
     size_t bytes[SF_WS_COUNT];
-} sf_workspace; /* starts as all zero */
+    double *stage_seconds; /* [SF_AUG_STAGES], borrowed, for measurements; NULL: nothing is timed */
+} sf_workspace;            /* starts as all zero */
 
 /** *out (address of any pointer) = at least count * size bytes, 64-byte aligned, content undefined;
  *  valid until the same slot is asked for again. SF_ENOMEM leaves the workspace usable. */

@@ -93,8 +93,16 @@ static sf_status bench_predict(const sf_bench_words *w, sf_bench_predict_words *
     return sf_bench_predict(p);
 }
 
+/* Measurements with options of their own. */
+static const struct {
+    const char *name;
+    sf_command_fn *run;
+} PARTS[] = { { "augment", sf_bench_augment_words }, { "preprocess", sf_bench_preprocess_words } };
+
 sf_status sf_cmd_bench(int argc, char **argv)
 {
+    for (size_t i = 0; argc > 1 && i < sizeof PARTS / sizeof *PARTS; i++)
+        if (strcmp(argv[1], PARTS[i].name) == 0) return PARTS[i].run(argc - 1, argv + 1);
     sf_bench_words w = { .conv = "fast", .repeat = 5 };
     sf_bench_predict_words predict = { 0 };
     const char *what = NULL;
@@ -120,8 +128,8 @@ sf_status sf_cmd_bench(int argc, char **argv)
         SF_ARG_END,
     };
     const sf_arg_table table = {
-        "bench", "measure this machine: a training step, a prediction, the peak of a core", NULL,
-        args
+        "bench", "measure this machine: a training step, a prediction, the peak of a core",
+        "bench augment and bench preprocess have options of their own: bench augment --help.", args
     };
     SF_TRY(sf_cli_parse(&table, argc, argv, &done));
     if (done) return SF_OK;

@@ -14,6 +14,9 @@ sf_command_fn sf_cmd_verify, sf_cmd_fingerprint, sf_cmd_plan, sf_cmd_preprocess,
     sf_cmd_bench, sf_cmd_convert, sf_cmd_ensemble, sf_cmd_determine, sf_cmd_postprocess,
     sf_cmd_accumulate, sf_cmd_instances, sf_cmd_estimate;
 
+/** Measurements of `bench`; argv[0] is the measurement's name. */
+sf_command_fn sf_bench_augment_words, sf_bench_preprocess_words;
+
 /** Parse; on --help print it and set *done. */
 sf_status sf_cli_parse(const sf_arg_table *t, int argc, char **argv, bool *done);
 /** Absolute form of a path that exists. SF_EINVAL names it otherwise. */

@@ -27,10 +27,11 @@ sf_status sf_layout_auto(int *sizes, int *n, const sf_sched_task *tasks,
  *  units of work. SF_ENOMEM. */
 sf_status sf_layout_span(double *span, const int *sizes, int n, const sf_sched_task *tasks,
                          const sf_layout_task *costs, int n_tasks);
-/** "2x3,1x2" = two groups of three ranks and one of two. SF_EINVAL says what is wrong: not such a
- *  list, or the sum is not `ranks`. */
+/** What a user asks for. "2x3,1x2" = two groups of three ranks and one of two. SF_EINVAL says what
+ * is wrong: not such a list, or the sum is not `ranks`. */
 sf_status sf_layout_parse(int *sizes, int *n, const char *text, int ranks);
-/** The same form; cut when it does not fit. */
+/** The same form, for logs: neighbours of one size are counted together; cut when it does not
+ *  fit. */
 void sf_layout_text(char out[64], const int *sizes, int n);
 
 #endif

@@ -9,6 +9,7 @@
 #include "fleet/stages.h"
 #include "fleet/tasks.h"
 #include "plan/work.h"
+#include "preprocess/origin.h"
 #include "train/validate.h"
 #include <string.h>
 
@@ -36,6 +37,46 @@ static sf_status write_variant_plans(const sf_project *p, const char *path)
     return SF_OK;
 }
 
+static bool same_training(const sf_config *a, const sf_config *b)
+{
+    return memcmp(&a->arch, &b->arch, sizeof a->arch) == 0 &&
+           memcmp(a->patch, b->patch, sizeof a->patch) == 0 && a->batch_size == b->batch_size &&
+           a->batch_dice == b->batch_dice && a->prob.fn == b->prob.fn &&
+           a->prob.order == b->prob.order && a->prob.order_z == b->prob.order_z;
+}
+
+/* A model folder keeps the plan that its weights were trained by: an edit of W/plans.json that
+ * concerns this configuration must not be mixed with them. Other configurations may change. */
+static sf_status check_model_plans(const char *path, const sf_project *p, const sf_config *cfg)
+{
+    sf_plans *then = NULL;
+    const sf_config *old;
+    char a[65], b[65];
+    sf_status st;
+    SF_GOTO(done, st, sf_plans_load(&then, path));
+    SF_GOTO(done, st, sf_plans_config(&old, then, cfg->name));
+    SF_GOTO(done, st, sf_data_origin(a, then, old));
+    SF_GOTO(done, st, sf_data_origin(b, p->plans, cfg));
+    SF_CHECK_GOTO(done, st, strcmp(a, b) == 0 && same_training(old, cfg), SF_EINVAL,
+                  "%s: %s was trained by another plan than %s/plans.json holds now: undo the "
+                  "change, remove that folder, or use another work folder",
+                  path, cfg->name, p->work);
+done:
+    sf_plans_destroy(&then);
+    return st;
+}
+
+/* The data of a configuration, where they are there, must be its plan's. */
+static sf_status check_data(const sf_project *p, const char *config)
+{
+    char path[SF_PATH_MAX];
+    const sf_config *cfg;
+    SF_TRY(sf_plans_config(&cfg, p->plans, config));
+    cfg = sf_plans_data_owner(p->plans, cfg);
+    SF_TRY(sf_work_container(path, p->work, cfg->name));
+    return sf_path_is_file(path) ? sf_data_origin_check(path, p->plans, cfg) : SF_OK;
+}
+
 /* results/CONFIG as a model folder of its own: plans, dataset and how to mirror. */
 static sf_status write_model_files(const sf_project *p, const char *config)
 {
@@ -54,6 +95,8 @@ static sf_status write_model_files(const sf_project *p, const char *config)
             SF_TRY(write_variant_plans(p, to));
         else if (!sf_path_is_file(to))
             SF_TRY(sf_path_copy(from, to));
+        else if (i == 0)
+            SF_TRY(check_model_plans(to, p, cfg));
     }
     SF_TRY(sf_path_join(to, dir, "model.json", NULL));
     sf_mirror_axes(cfg, p->settings.mirror && p->plans->recipe->infer.mirror, axis);
@@ -291,6 +334,8 @@ sf_status sf_run_training(sf_comm *world, const sf_run_options *o, const char *c
     int lock = -1;
     sf_status st = sf_project_open(&p, world, &own, false);
     if (st == SF_OK) st = sf_comm_agree(world, sf_project_load_plans(&p));
+    if (st == SF_OK && sf_comm_rank(world) == 0) st = check_data(&p, p.config[0]);
+    st = sf_comm_agree(world, st);
     if (st == SF_OK) st = lock_training(&lock, &p, world, fold);
     if (st == SF_OK) st = write_models(&p, world);
     if (st == SF_OK) st = sf_task_train(&p, world, p.config[0], fold);

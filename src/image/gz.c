@@ -2,12 +2,14 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include <errno.h>
+#include <libdeflate.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <zlib.h>
 
-enum { BUFFER = 1 << 20 };
+/* From LARGE bytes on, a read is worth unpacking the whole file at once. */
+enum { BUFFER = 1 << 20, LARGE = 1 << 13 };
 
 struct sf_stream {
     char *name;
@@ -17,6 +19,9 @@ struct sf_stream {
     z_stream z;
     bool z_live;
     unsigned char *in;
+    unsigned char *whole; /* [whole_bytes] the unpacked file, when libdeflate could make it */
+    size_t whole_bytes;
+    bool whole_tried;
 };
 
 static sf_status open_file(sf_stream *s)
@@ -68,6 +73,7 @@ void sf_stream_close(sf_stream **stream)
     if (s->z_live) inflateEnd(&s->z);
     if (s->file) fclose(s->file);
     sf_mem_free(s->in);
+    sf_mem_free(s->whole);
     sf_mem_free(s->name);
     sf_mem_free(s);
     *stream = NULL;
@@ -118,11 +124,67 @@ static sf_status inflate_some(sf_stream *s, unsigned char *dst, size_t size, siz
     return SF_OK;
 }
 
+/* What the last four bytes of a gzip file with one member say: its unpacked size modulo 2^32. */
+static size_t promised_size(const unsigned char *packed, size_t size)
+{
+    const unsigned char *end = packed + size;
+    return (size_t)end[-4] | (size_t)end[-3] << 8 | (size_t)end[-2] << 16 | (size_t)end[-1] << 24;
+}
+
+/* Unpack a file of one member into s->whole; false: zlib must do it (several members, 4 GiB and
+ * more, damage, or memory that is short), and says what is wrong. */
+static bool unpack_whole(sf_stream *s, size_t needed)
+{
+    unsigned char *packed = NULL;
+    struct libdeflate_decompressor *d = NULL;
+    const size_t size = (size_t)s->file_bytes;
+    const long here = ftell(s->file);
+    size_t promised = 0, used = 0, made = 0;
+    bool done = false;
+    if (size < 18 || here < 0 || sf_mem_alloc(&packed, size, 1, SF_MEM_SCRATCH) != SF_OK)
+        return false;
+    rewind(s->file);
+    if (fread(packed, 1, size, s->file) != size) goto end;
+    promised = promised_size(packed, size);
+    if (promised < needed || promised / SF_DEFLATE_RATIO > size) goto end;
+    d = libdeflate_alloc_decompressor();
+    if (d == NULL || sf_mem_alloc(&s->whole, promised, 1, SF_MEM_SCRATCH) != SF_OK) goto end;
+    done = libdeflate_gzip_decompress_ex(d, packed, size, s->whole, promised, &used, &made) ==
+               LIBDEFLATE_SUCCESS &&
+           used == size && made == promised;
+end:
+    libdeflate_free_decompressor(d);
+    sf_mem_free(packed);
+    if (!done) {
+        sf_mem_free(s->whole);
+        s->whole = NULL;
+        clearerr(s->file);
+        fseek(s->file, here, SEEK_SET);
+    }
+    s->whole_bytes = promised;
+    s->ended = s->ended || done;
+    return done;
+}
+
+/* Bytes of a gzip file: from the unpacked whole where there is one. */
+static sf_status read_gzip(sf_stream *s, void *dst, size_t size, size_t *got)
+{
+    if (size >= LARGE && !s->whole_tried) {
+        s->whole_tried = true;
+        if (!unpack_whole(s, (size_t)s->delivered + size)) sf_error_clear();
+    }
+    if (s->whole == NULL) return inflate_some(s, dst, size, got);
+    const size_t left = s->whole_bytes - (size_t)s->delivered;
+    *got = size < left ? size : left;
+    memcpy(dst, s->whole + s->delivered, *got);
+    return SF_OK;
+}
+
 sf_status sf_stream_read(sf_stream *s, void *dst, size_t size)
 {
     size_t got = 0;
     if (s->gzip)
-        SF_TRY(inflate_some(s, dst, size, &got));
+        SF_TRY(read_gzip(s, dst, size, &got));
     else
         got = fread(dst, 1, size, s->file);
     s->delivered += (int64_t)got;

@@ -1,5 +1,6 @@
 #include "image/runs.h"
 #include "base/mem.h"
+#include <string.h>
 
 /* Root of run i; halves the path on the way. */
 static int64_t find_root(int64_t *parent, int64_t i)
@@ -40,16 +41,28 @@ static int64_t count_runs(const uint8_t *mask, const int64_t shape[3], int value
 {
     const int64_t rows = shape[0] * shape[1], width = shape[2];
     int64_t n = 0;
-    for (int64_t i = 0; i < rows; i++) {
+    for (int64_t i = 0; i < rows && width > 0; i++) {
         const uint8_t *m = mask + i * width;
-        int before = 0;
-        for (int64_t x = 0; x < width; x++) {
-            const int in = (m[x] != 0) == value;
-            n += in & !before;
-            before = in;
-        }
+        int32_t begins = (m[0] != 0) == value;
+        for (int64_t x = 1; x < width; x++)
+            begins += ((m[x] != 0) == value) & ((m[x - 1] != 0) != value);
+        n += begins;
     }
     return n;
+}
+
+/* First x >= from with (m[x] != 0) == value, or width; eight bytes at a time where none can be. */
+static int32_t next_of(const uint8_t *m, int32_t from, int32_t width, int value)
+{
+    const uint64_t ones = 0x0101010101010101u;
+    int32_t x = from;
+    for (uint64_t word; x + 8 <= width; x += 8) {
+        memcpy(&word, m + x, sizeof word);
+        const bool has_zero = ((word - ones) & ~word & (ones << 7)) != 0;
+        if (value ? word != 0 : has_zero) break;
+    }
+    while (x < width && (m[x] != 0) != value) x++;
+    return x;
 }
 
 static void fill_runs(sf_runs *r, const uint8_t *mask, int value)
@@ -60,14 +73,11 @@ static void fill_runs(sf_runs *r, const uint8_t *mask, int value)
     for (int64_t i = 0; i < rows; i++) {
         const uint8_t *m = mask + i * width;
         r->row[i] = n;
-        for (int32_t x = 0; x < width;) {
-            while (x < width && (m[x] != 0) != value) x++;
-            if (x == width) break;
+        for (int32_t x = next_of(m, 0, width, value); x < width; n++) {
             r->run[n].begin = x;
-            while (x < width && (m[x] != 0) == value) x++;
-            r->run[n].end = x;
+            x = r->run[n].end = next_of(m, x, width, !value);
             r->parent[n] = n;
-            n++;
+            x = next_of(m, x, width, value);
         }
     }
     r->row[rows] = n;

@@ -41,7 +41,8 @@ void sf_network_destroy(sf_network **net);
 int64_t sf_network_bytes(const sf_network *net);
 /** Voxels (z,y,x) that one output voxel of the full-resolution head can see. */
 void sf_network_receptive_field(const sf_network *net, int64_t field[3]);
-double sf_network_forward_macs(const sf_network *net); /* one forward pass of the whole batch */
+/** Multiply-adds of one forward pass: of all samples held, of its slab of a sample. */
+double sf_network_forward_macs(const sf_network *net);
 /** Name of the instruction set that decides the last bits of every result ("avx512"); static. */
 const char *sf_network_isa(void);
 

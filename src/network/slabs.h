@@ -12,6 +12,7 @@
 
 enum { SF_MAX_SLABS = 16 };
 
+/** One way of cutting; a plain value. */
 typedef struct {
     int n;                            /* slabs; 1: nothing is split */
     int64_t border[SF_MAX_SLABS + 1]; /* in slices of the full resolution */
@@ -24,6 +25,7 @@ typedef struct {
 sf_status sf_slabs_plan(sf_slabs *out, const sf_arch *arch, const int64_t patch[3], int n);
 /** The most slabs: leaves of the full resolution; 1 for residual networks. */
 int sf_slabs_most(const sf_arch *arch, const int64_t patch[3]);
+/** Is the resolution with the extents of `shape` (n and c do not count) cut? */
 bool sf_slabs_split(const sf_slabs *s, sf_shape shape);
 /** First slice of slab h (0..n; n: the end) of a split resolution. */
 int64_t sf_slabs_slice(const sf_slabs *s, sf_shape shape, int h);

@@ -2,57 +2,62 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { SEED = 1234, LABEL_SPAN = 65536 };
 
-/** One drawn voxel: its number in the entry's voxel list, and the row that it fills. */
-typedef struct {
-    int64_t offset, row;
-} draw;
-
-static int by_offset(const void *a, const void *b)
+/** NumPy's permutation of 0..total-1 (planning.md 10.6), in 32-bit words: an entry may be most of a
+ * large volume. */
+static void permute(sf_mt19937 *g, uint32_t total, uint32_t *p)
 {
-    const int64_t x = ((const draw *)a)->offset, y = ((const draw *)b)->offset;
-    return (x > y) - (x < y);
-}
-
-/** First `take` entries of NumPy's permutation of 0..total-1 (planning.md 10.6), in 32-bit words:
- * an entry may be most of a large volume. */
-static sf_status draw_offsets(sf_mt19937 *g, int64_t total, int64_t take, draw *out)
-{
-    SF_CHECK(total <= (int64_t)UINT32_MAX, SF_EUNSUPPORTED,
-             "a class with %lld voxels: more than 2^32 are not supported", (long long)total);
-    uint32_t *p;
-    SF_TRY(sf_mem_alloc(&p, (size_t)total, sizeof *p, SF_MEM_SCRATCH));
-    for (int64_t i = 0; i < total; i++) p[i] = (uint32_t)i;
-    for (int64_t i = total - 1; i > 0; i--) {
-        const int64_t k = (int64_t)sf_mt_interval(g, (uint64_t)i);
+    for (uint32_t i = 0; i < total; i++) p[i] = i;
+    for (uint32_t i = total - 1; i > 0; i--) {
+        const uint64_t k = sf_mt_interval(g, i);
         const uint32_t t = p[i];
         p[i] = p[k];
         p[k] = t;
     }
-    for (int64_t r = 0; r < take; r++) out[r] = (draw){ p[r], r };
-    sf_mem_free(p);
-    return SF_OK;
 }
 
-/** Turn list numbers into voxels. The list: the voxels of each label in C order, labels in the
- * entry's order. */
-static void place_rows(const draw *sorted, int64_t take, const int16_t *seg, const int64_t shape[3],
-                       const int *value, int n_values, int32_t (*row)[3])
+/** Voxels of each label in C order, labels in the entry's order: at most `total`, in a block of one
+ * more. */
+static void list_voxels(uint32_t *list, const int16_t *seg, int64_t n, const int *value,
+                        int n_values)
+{
+    for (int k = 0; k < n_values; k++) {
+        if (value[k] < -32768 || value[k] > 32767) continue;
+        const int16_t wanted = (int16_t)value[k];
+        for (int64_t v = 0; v < n; v++) {
+            *list = (uint32_t)v;
+            list += seg[v] == wanted;
+        }
+    }
+}
+
+/** The first `take` voxels of the permuted list as rows. */
+static sf_status place_rows(sf_mt19937 *g, int64_t total, int64_t take, const int16_t *seg,
+                            const int64_t shape[3], const int *value, int n_values,
+                            int32_t (*row)[3])
 {
     const int64_t n = shape[0] * shape[1] * shape[2], plane = shape[1] * shape[2];
-    int64_t next = 0, number = 0;
-    for (int k = 0; k < n_values; k++)
-        for (int64_t v = 0; v < n && next < take; v++) {
-            if (seg[v] != value[k] || number++ != sorted[next].offset) continue;
-            int32_t *r = row[sorted[next++].row];
-            r[0] = (int32_t)(v / plane);
-            r[1] = (int32_t)(v % plane / shape[2]);
-            r[2] = (int32_t)(v % shape[2]);
-        }
+    SF_CHECK(n <= (int64_t)UINT32_MAX, SF_EUNSUPPORTED,
+             "a case with %lld voxels: more than 2^32 are not supported", (long long)n);
+    uint32_t *p = NULL, *list = NULL;
+    sf_status st;
+    SF_GOTO(done, st, sf_mem_alloc(&p, (size_t)total, sizeof *p, SF_MEM_SCRATCH));
+    SF_GOTO(done, st, sf_mem_alloc(&list, (size_t)total + 1, sizeof *list, SF_MEM_SCRATCH));
+    permute(g, (uint32_t)total, p);
+    list_voxels(list, seg, n, value, n_values);
+    for (int64_t r = 0; r < take; r++) {
+        const int64_t v = list[p[r]];
+        row[r][0] = (int32_t)(v / plane);
+        row[r][1] = (int32_t)(v % plane / shape[2]);
+        row[r][2] = (int32_t)(v % shape[2]);
+    }
+done:
+    sf_mem_free(p);
+    sf_mem_free(list);
+    return st;
 }
 
 static sf_status fill_entry(sf_mt19937 *g, const int64_t *histogram, const int *value, int n_values,
@@ -67,16 +72,8 @@ static sf_status fill_entry(sf_mt19937 *g, const int64_t *histogram, const int *
     const int64_t take = few > share ? few : share < total ? share : total;
     *count = take;
     if (total == 0) return SF_OK; /* and no random number is used */
-    draw *d;
-    SF_TRY(sf_mem_alloc(&d, (size_t)take, sizeof *d, SF_MEM_SCRATCH));
-    sf_status st;
-    SF_GOTO(done, st, sf_mem_alloc(row, (size_t)take, sizeof **row, SF_MEM_IMAGE));
-    SF_GOTO(done, st, draw_offsets(g, total, take, d));
-    qsort(d, (size_t)take, sizeof *d, by_offset);
-    place_rows(d, take, seg, shape, value, n_values, *row);
-done:
-    sf_mem_free(d);
-    return st;
+    SF_TRY(sf_mem_alloc(row, (size_t)take, sizeof **row, SF_MEM_IMAGE));
+    return place_rows(g, total, take, seg, shape, value, n_values, *row);
 }
 
 /** All labels of the entry "annotated": -1, 0, 1, ... */

@@ -5,7 +5,7 @@
 /* Sums run over blocks of fixed size, and the blocks' sums go through a fixed pairwise tree: the
  * result depends on the voxels alone. EPS keeps a constant image finite (nnunet-planning.md 5.3).
  */
-enum { BLOCK = 4096 };
+enum { BLOCK = 4096, LANES = 8 };
 static const double EPS = 1e-8;
 
 static double pairwise(const double *v, int64_t n)
@@ -16,23 +16,37 @@ static double pairwise(const double *v, int64_t n)
     return pairwise(v, half) + pairwise(v + half, n - half);
 }
 
-/** Sum over the voxels inside the mask of (x - shift)^power, power 1 or 2; @param[out] count voxels
- * inside. */
+/** Sum of (x - shift)^power over at most BLOCK voxels: voxel i in lane i mod LANES, lanes added
+ * pairwise; so the compiler may use vectors. A voxel outside the mask adds 0. */
+static double block_sum(const float *x, const int16_t *mask, int64_t n, double shift, int power,
+                        int64_t *count)
+{
+    double lane[LANES] = { 0 };
+    const int64_t whole = n / LANES * LANES;
+    for (int64_t i = 0; i < whole; i += LANES) {
+        for (int l = 0; l < LANES; l++) {
+            const double d = (double)x[i + l] - shift, v = power == 1 ? d : d * d;
+            lane[l] += mask == NULL || mask[i + l] >= 0 ? v : 0.0;
+        }
+    }
+    for (int64_t i = whole; i < n; i++) {
+        const double d = (double)x[i] - shift, v = power == 1 ? d : d * d;
+        lane[i - whole] += mask == NULL || mask[i] >= 0 ? v : 0.0;
+    }
+    if (mask == NULL) *count += n;
+    for (int64_t i = 0; mask != NULL && i < n; i++) *count += mask[i] >= 0;
+    return pairwise(lane, LANES);
+}
+
+/** The same over all voxels, in a tree over blocks; @param[out] count voxels inside. */
 static double masked_sum(const float *x, const int16_t *mask, int64_t n, double shift, int power,
                          double *partial, int64_t *count)
 {
     const int64_t blocks = (n + BLOCK - 1) / BLOCK;
     *count = 0;
     for (int64_t b = 0; b < blocks; b++) {
-        const int64_t end = (b + 1) * BLOCK < n ? (b + 1) * BLOCK : n;
-        double sum = 0.0;
-        for (int64_t i = b * BLOCK; i < end; i++) {
-            if (mask != NULL && mask[i] < 0) continue;
-            const double d = (double)x[i] - shift;
-            sum += power == 1 ? d : d * d;
-            ++*count;
-        }
-        partial[b] = sum;
+        const int64_t at = b * BLOCK, size = n - at < BLOCK ? n - at : BLOCK;
+        partial[b] = block_sum(x + at, mask != NULL ? mask + at : NULL, size, shift, power, count);
     }
     return pairwise(partial, blocks);
 }

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "preprocess/origin.h"
+#include "preprocess/prepare.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,19 +19,21 @@ static sf_status read_label(sf_label_image **out, const sf_case *c, const sf_ima
     return SF_OK;
 }
 
-sf_status sf_prepare_case_files(sf_prepared **out, const sf_case *c, const sf_plans *plans,
-                                const sf_config *cfg, const sf_labels *labels, bool with_label,
-                                sf_geometry *geo, int threads)
+static sf_status prepare_files(sf_prepared **out, const sf_case *c, const sf_plans *plans,
+                               const sf_config *cfg, const sf_labels *labels, bool with_label,
+                               sf_geometry *geo, int threads, sf_prepare_times *times)
 {
     sf_image *img = NULL;
     sf_label_image *label = NULL;
     sf_status st;
     *out = NULL;
+    const double begin = sf_now();
     SF_GOTO(done, st, sf_case_read(&img, c));
     if (with_label) SF_GOTO(done, st, read_label(&label, c, img));
+    sf_prepare_clock(times, SF_STEP_READ, begin);
     SF_GOTO(done, st,
-            sf_prepare_case(out, c->id, plans, cfg, labels, img, label != NULL ? label->data : NULL,
-                            threads));
+            sf_prepare_case_timed(out, c->id, plans, cfg, labels, img,
+                                  label != NULL ? label->data : NULL, threads, times));
     if (geo != NULL) *geo = img->geo;
 done:
     sf_label_image_destroy(&label);
@@ -38,7 +41,24 @@ done:
     return st;
 }
 
+sf_status sf_prepare_case_files(sf_prepared **out, const sf_case *c, const sf_plans *plans,
+                                const sf_config *cfg, const sf_labels *labels, bool with_label,
+                                sf_geometry *geo, int threads)
+{
+    return prepare_files(out, c, plans, cfg, labels, with_label, geo, threads, NULL);
+}
+
 /* ---- a whole configuration ---- */
+
+/** What every round needs. */
+typedef struct {
+    sf_comm *comm;
+    const sf_dataset *d;
+    const sf_plans *plans;
+    const sf_config *cfg;
+    int threads;
+    sf_prepare_times *times;
+} job;
 
 typedef struct {
     double bytes;
@@ -102,31 +122,31 @@ static sf_status make_meta(json_t **out, const sf_plans *plans, const sf_config 
 
 /** Collective. One case per rank; the failure of any rank is known to all before the container's
  * next collective call. */
-static sf_status run_round(sf_comm *comm, const sf_dataset *d, const sf_plans *plans,
-                           const sf_config *cfg, int index, sf_cases_writer *w, int threads)
+static sf_status run_round(const job *j, int index, sf_cases_writer *w)
 {
     sf_prepared *mine = NULL;
     sf_status st = SF_OK;
     if (index >= 0)
-        st = sf_prepare_case_files(&mine, &d->train[index], plans, cfg, &d->labels, true, NULL,
-                                   threads);
-    st = sf_comm_agree(comm, st);
+        st = prepare_files(&mine, &j->d->train[index], j->plans, j->cfg, &j->d->labels, true, NULL,
+                           j->threads, j->times);
+    st = sf_comm_agree(j->comm, st);
+    const double begin = sf_now();
     if (st == SF_OK) st = sf_cases_add_round(w, mine);
+    sf_prepare_clock(j->times, SF_STEP_WRITE, begin);
     sf_prepared_destroy(&mine);
     return st;
 }
 
-static sf_status run_rounds(sf_comm *comm, const sf_dataset *d, const sf_plans *plans,
-                            const sf_config *cfg, const int *order, sf_cases_writer *w, int threads)
+static sf_status run_rounds(const job *j, const int *order, sf_cases_writer *w)
 {
-    const int size = sf_comm_size(comm), rank = sf_comm_rank(comm);
+    const int size = sf_comm_size(j->comm), rank = sf_comm_rank(j->comm), n = j->d->n_train;
     sf_status st = SF_OK;
     sf_progress *bar = NULL;
-    if (rank == 0) bar = sf_progress_begin("preprocess", d->n_train);
-    for (int first = 0; first < d->n_train; first += size) {
-        const int mine = first + rank < d->n_train ? order[first + rank] : -1;
-        SF_GOTO(done, st, run_round(comm, d, plans, cfg, mine, w, threads));
-        sf_progress_step(bar, first + size < d->n_train ? first + size : d->n_train);
+    if (rank == 0) bar = sf_progress_begin("preprocess", n);
+    for (int first = 0; first < n; first += size) {
+        const int mine = first + rank < n ? order[first + rank] : -1;
+        SF_GOTO(done, st, run_round(j, mine, w));
+        sf_progress_step(bar, first + size < n ? first + size : n);
     }
 done:
     sf_progress_end(&bar);
@@ -146,6 +166,14 @@ static sf_status begin(sf_comm *comm, const sf_dataset *d, const sf_plans *plans
 sf_status sf_preprocess_config(sf_comm *comm, const sf_dataset *d, const sf_plans *plans,
                                const sf_config *cfg, const char *path, int threads)
 {
+    return sf_preprocess_config_timed(comm, d, plans, cfg, path, threads, NULL);
+}
+
+sf_status sf_preprocess_config_timed(sf_comm *comm, const sf_dataset *d, const sf_plans *plans,
+                                     const sf_config *cfg, const char *path, int threads,
+                                     sf_prepare_times *times)
+{
+    const job all = { comm, d, plans, cfg, threads, times };
     sf_cases_writer *w = NULL;
     int *order = NULL;
     json_t *meta = NULL;
@@ -153,10 +181,12 @@ sf_status sf_preprocess_config(sf_comm *comm, const sf_dataset *d, const sf_plan
     SF_CHECK(d->n_train > 0, SF_EDATA, "%s has no training cases", d->dir);
     SF_GOTO(done, st, begin(comm, d, plans, cfg, &order, &meta));
     SF_GOTO(done, st, sf_cases_create(&w, comm, path, meta));
-    const sf_status rounds = run_rounds(comm, d, plans, cfg, order, w, threads);
+    const sf_status rounds = run_rounds(&all, order, w);
     sf_error_state failure;
     sf_error_save(&failure, rounds);
+    const double begin = sf_now();
     st = sf_cases_finish(&w, rounds == SF_OK);
+    sf_prepare_clock(times, SF_STEP_WRITE, begin);
     if (rounds != SF_OK) st = sf_error_restore(&failure); /* the reason, not the abandoned file */
 done:
     json_decref(meta);

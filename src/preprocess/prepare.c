@@ -1,11 +1,11 @@
 /* One case in memory: transpose, crop, normalise, resample, class locations (nnunet-planning.md 3,
  * 5, 6, 10.3). */
+#include "preprocess/prepare.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "image/nonzero.h"
 #include "preprocess/locations.h"
 #include "preprocess/normalize.h"
-#include "preprocess/pipeline.h"
 #include "preprocess/resample.h"
 #include <string.h>
 
@@ -19,9 +19,26 @@ typedef struct {
     sf_box file_box;       /* crop box, file order */
     double next_spacing[3];
     int threads;
+    sf_prepare_times *times;
     uint8_t *mask; /* non-zero mask, file order, whole image */
     int16_t *seg;  /* cropped: label, -1 outside the mask */
 } work;
+
+const char *sf_prepare_step_name(sf_prepare_step step)
+{
+    static const char *const names[SF_STEP_COUNT] = { "read",     "crop",   "normalize",
+                                                      "resample", "labels", "locations",
+                                                      "write" };
+    return (unsigned)step < SF_STEP_COUNT ? names[step] : "?";
+}
+
+double sf_prepare_clock(sf_prepare_times *times, sf_prepare_step step, double begin)
+{
+    if (times == NULL) return 0;
+    const double now = sf_now();
+    times->seconds[step] += now - begin;
+    return now;
+}
 
 static int64_t volume(const int64_t d[3]) { return d[0] * d[1] * d[2]; }
 
@@ -120,12 +137,17 @@ static sf_status make_data(const work *w, const sf_case_props *p, const int16_t 
     sf_status st = SF_OK;
     for (int c = 0; c < w->img->channels; c++) {
         float *dst = data + c * out;
+        double begin = sf_now();
         crop_channel(w, c, p->shape_after_crop, x);
+        begin = sf_prepare_clock(w->times, SF_STEP_CROP, begin);
         if (first) SF_GOTO(done, st, normalize_channel(w, c, in, x, w->seg));
+        begin = sf_prepare_clock(w->times, SF_STEP_NORMALIZE, begin);
         SF_GOTO(done, st,
                 sf_resample_data(x, p->shape_after_crop, dst, p->shape, 1, r->order, r->order_z,
                                  axis, w->threads));
+        begin = sf_prepare_clock(w->times, SF_STEP_RESAMPLE, begin);
         if (!first) SF_GOTO(done, st, normalize_channel(w, c, out, dst, seg_after));
+        sf_prepare_clock(w->times, SF_STEP_NORMALIZE, begin);
     }
 done:
     sf_mem_free(x);
@@ -156,8 +178,8 @@ static void warn_lost(const work *w, const sf_prepared *c, const sf_labels *l)
     for (int e = 0; e < l->n_eval; e++)
         if (c->loc.count[e] == 0 && has_label(w->seg, before, l->eval[e].value, l->eval[e].count))
             sf_log(SF_LOG_WARN, "preprocess",
-                   "case=%s cfg=%s class=%s is lost by resampling: too small for this spacing",
-                   c->id, w->cfg->name ? w->cfg->name : "-",
+                   "cfg=%s case=%s label=%s is lost by resampling: too small for this spacing",
+                   w->cfg->name ? w->cfg->name : "-", c->id,
                    l->eval[e].name ? l->eval[e].name : "-");
 }
 
@@ -167,20 +189,25 @@ static sf_status fill_prepared(work *w, sf_prepared *c, const sf_labels *labels,
     const sf_recipe *recipe = w->plans->recipe;
     int16_t *seg = NULL;
     sf_status st;
+    double begin = sf_now();
     SF_TRY(find_geometry(w, &c->props));
     SF_TRY(crop_labels(w, seg_or_null, c->props.shape_after_crop));
     sf_mem_free(w->mask);
     w->mask = NULL;
+    begin = sf_prepare_clock(w->times, SF_STEP_CROP, begin);
     const size_t values = (size_t)(c->channels * volume(c->props.shape));
     SF_TRY(sf_mem_alloc(&c->data, values, sizeof *c->data, SF_MEM_IMAGE));
     if (seg_or_null != NULL || !recipe->prep.normalize_before_resample)
         SF_GOTO(done, st, make_labels(w, &c->props, &seg));
+    sf_prepare_clock(w->times, SF_STEP_LABELS, begin);
     SF_GOTO(done, st, make_data(w, &c->props, seg, c->data));
     if (seg_or_null == NULL) goto done;
+    begin = sf_now();
     SF_GOTO(done, st,
             sf_locations_make(&c->loc, seg, c->props.shape, labels, recipe->prep.min_locations,
                               recipe->prep.location_fraction));
     warn_lost(w, c, labels);
+    sf_prepare_clock(w->times, SF_STEP_LOCATIONS, begin);
     c->seg = seg;
     seg = NULL;
 done:
@@ -200,11 +227,18 @@ sf_status sf_prepare_case(sf_prepared **out, const char *id, const sf_plans *pla
                           const sf_config *cfg, const sf_labels *labels, const sf_image *img,
                           const int32_t *seg_or_null, int threads)
 {
+    return sf_prepare_case_timed(out, id, plans, cfg, labels, img, seg_or_null, threads, NULL);
+}
+
+sf_status sf_prepare_case_timed(sf_prepared **out, const char *id, const sf_plans *plans,
+                                const sf_config *cfg, const sf_labels *labels, const sf_image *img,
+                                const int32_t *seg_or_null, int threads, sf_prepare_times *times)
+{
     *out = NULL;
     SF_CHECK(img->channels == plans->n_channels, SF_EDATA,
              "case %s has %d channels, the plan was made for %d", id, img->channels,
              plans->n_channels);
-    work w = { .plans = plans, .cfg = cfg, .img = img, .threads = threads };
+    work w = { .plans = plans, .cfg = cfg, .img = img, .threads = threads, .times = times };
     sf_prepared *c;
     SF_TRY(sf_mem_calloc(&c, 1, sizeof *c, SF_MEM_IMAGE));
     c->channels = img->channels;

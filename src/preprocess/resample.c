@@ -102,10 +102,38 @@ static void loaded_shape(const job *j, int64_t dims[3])
     dims[2] = j->from[2];
 }
 
-/** Resample *buf (shape dims) along the axes; *buf is replaced (freed also on failure: *buf =
- * NULL), dims updated. */
-static sf_status run_passes(const job *j, const int *axes, int n_axes, double **buf,
-                            int64_t dims[3])
+/** Two buffers that hold any volume on the way: the volume is in `now`, the next pass writes to
+ * `next`. Made once for all channels or labels: fresh memory costs more than the arithmetic. */
+typedef struct {
+    double *now, *next;
+} buffers;
+
+/** The largest volume of the passes over `axes`, from shape `dims`; dims becomes their result. */
+static int64_t largest(const job *j, const int *axes, int n_axes, int64_t dims[3])
+{
+    int64_t most = volume(dims);
+    for (int i = 0; i < n_axes; i++) {
+        dims[axes[i]] = j->map[axes[i]].count;
+        if (volume(dims) > most) most = volume(dims);
+    }
+    return most;
+}
+
+static sf_status buffers_make(buffers *b, int64_t voxels)
+{
+    const sf_status st = sf_mem_alloc(&b->now, (size_t)voxels, sizeof *b->now, SF_MEM_SCRATCH);
+    if (st != SF_OK) return st;
+    return sf_mem_alloc(&b->next, (size_t)voxels, sizeof *b->next, SF_MEM_SCRATCH);
+}
+
+static void buffers_free(buffers *b)
+{
+    sf_mem_free(b->now);
+    sf_mem_free(b->next);
+}
+
+/** Resample b->now (shape dims) along the axes; dims is updated. */
+static sf_status run_passes(const job *j, const int *axes, int n_axes, buffers *b, int64_t dims[3])
 {
     for (int i = 0; i < n_axes; i++) {
         const int a = axes[i];
@@ -113,17 +141,10 @@ static sf_status run_passes(const job *j, const int *axes, int n_axes, double **
         if (m->identity) continue;
         const int64_t outer = a == 0 ? 1 : a == 1 ? dims[0] : dims[0] * dims[1];
         const int64_t inner = a == 0 ? dims[1] * dims[2] : a == 1 ? dims[2] : 1;
-        double *next = NULL;
-        sf_status st =
-            sf_mem_alloc(&next, (size_t)(outer * m->count * inner), sizeof *next, SF_MEM_SCRATCH);
-        if (st == SF_OK) st = sf_axis_apply(m, *buf, outer, inner, next, j->threads);
-        sf_mem_free(*buf);
-        *buf = next;
-        if (st != SF_OK) {
-            sf_mem_free(*buf);
-            *buf = NULL;
-            return sf_trace_(st, __FILE__, __LINE__, "sf_axis_apply");
-        }
+        SF_TRY(sf_axis_apply(m, b->now, outer, inner, b->next, j->threads));
+        double *const swap = b->now;
+        b->now = b->next;
+        b->next = swap;
         dims[a] = m->count;
     }
     return SF_OK;
@@ -142,8 +163,9 @@ static void find_ranges(const job *j, const float *src, float *lo, float *hi)
         for (int64_t y = 0; y < j->from[1]; y++, src += j->from[2])
             for (int64_t x = 0; x < j->from[2]; x++) {
                 const int64_t s = j->axis < 0 ? 0 : j->axis == 0 ? z : j->axis == 1 ? y : x;
-                lo[s] = fminf(lo[s], src[x]);
-                hi[s] = fmaxf(hi[s], src[x]);
+                const float v = src[x];
+                lo[s] = v < lo[s] ? v : lo[s];
+                hi[s] = v > hi[s] ? v : hi[s];
             }
 }
 
@@ -172,26 +194,37 @@ static sf_status clip_to_input(const job *j, const float *src, double *v, const 
 }
 
 /** `src` begins with row `first` of the channel. */
-static sf_status resample_channel(const job *j, const float *src, int64_t first, float *dst)
+static sf_status resample_channel(const job *j, const float *src, int64_t first, float *dst,
+                                  buffers *b)
 {
     int64_t dims[3];
     loaded_shape(j, dims);
     const int64_t n = volume(dims), plane = j->from[1] * j->from[2];
-    double *buf;
-    SF_TRY(sf_mem_alloc(&buf, (size_t)n, sizeof *buf, SF_MEM_SCRATCH));
     const float *rows = src + (j->map[0].first - first) * plane;
+    double *const in = b->now;
 #pragma omp parallel for num_threads(j->threads > 1 ? j->threads : 1) schedule(static)
-    for (int64_t i = 0; i < n; i++) buf[i] = (double)rows[i];
-    sf_status st;
-    SF_GOTO(done, st, run_passes(j, j->in_plane, j->n_in_plane, &buf, dims));
-    if (j->order == 3) SF_GOTO(done, st, clip_to_input(j, src, buf, dims));
-    if (j->axis >= 0) SF_GOTO(done, st, run_passes(j, &j->axis, 1, &buf, dims));
+    for (int64_t i = 0; i < n; i++) in[i] = (double)rows[i];
+    SF_TRY(run_passes(j, j->in_plane, j->n_in_plane, b, dims));
+    if (j->order == 3) SF_TRY(clip_to_input(j, src, b->now, dims));
+    if (j->axis >= 0) SF_TRY(run_passes(j, &j->axis, 1, b, dims));
     const int64_t out = volume(dims);
+    const double *const result = b->now;
 #pragma omp parallel for num_threads(j->threads > 1 ? j->threads : 1) schedule(static)
-    for (int64_t i = 0; i < out; i++) dst[i] = (float)buf[i];
-done:
-    sf_mem_free(buf);
-    return st;
+    for (int64_t i = 0; i < out; i++) dst[i] = (float)result[i];
+    return SF_OK;
+}
+
+/** Room for a channel in all its states. */
+static sf_status channel_buffers(const job *j, buffers *b)
+{
+    int64_t dims[3];
+    loaded_shape(j, dims);
+    int64_t most = largest(j, j->in_plane, j->n_in_plane, dims);
+    if (j->axis >= 0) {
+        const int64_t then = largest(j, &j->axis, 1, dims);
+        if (then > most) most = then;
+    }
+    return buffers_make(b, most);
 }
 
 sf_status sf_resample_data_part(const float *src, const int64_t from[3], int64_t first,
@@ -204,19 +237,22 @@ sf_status sf_resample_data_part(const float *src, const int64_t from[3], int64_t
     const int64_t plane = from[1] * from[2], out = (hi - lo) * to[1] * to[2];
     const int64_t in = (last - first) * plane;
     const bool all = order == 3 && !same_shape(&j); /* the range of the whole channel clips */
+    buffers b = { 0 };
     sf_status st = SF_OK;
     SF_CHECK_GOTO(done, st,
                   first <= (all ? 0 : j.map[0].first) && last >= (all ? from[0] : j.map[0].last),
                   SF_EINVAL, "resampling rows %lld..%lld needs other input than %lld..%lld",
                   (long long)lo, (long long)hi, (long long)first, (long long)last);
+    if (!same_shape(&j) && out > 0) SF_GOTO(done, st, channel_buffers(&j, &b));
     for (int c = 0; c < channels && out > 0; c++) {
         const float *channel = src + c * in;
         if (same_shape(&j))
             memcpy(dst + c * out, channel + (lo - first) * plane, (size_t)out * sizeof *dst);
         else
-            SF_GOTO(done, st, resample_channel(&j, channel, first, dst + c * out));
+            SF_GOTO(done, st, resample_channel(&j, channel, first, dst + c * out, &b));
     }
 done:
+    buffers_free(&b);
     job_free(&j);
     return st;
 }
@@ -297,17 +333,16 @@ static void nearest_labels(const sf_axis_map *m, const int16_t *src, int64_t out
                    (size_t)inner * sizeof *dst);
 }
 
-/** One label's indicator along the axes; *buf is the caller's to free. */
+/** One label's indicator along the axes, in b->now. */
 static sf_status indicator(const job *j, const int *axes, int n_axes, const int16_t *src,
-                           const int64_t in[3], int16_t label, double **buf)
+                           const int64_t in[3], int16_t label, buffers *b)
 {
     int64_t dims[3] = { in[0], in[1], in[2] };
     const int64_t n = volume(in);
-    SF_TRY(sf_mem_alloc(buf, (size_t)n, sizeof **buf, SF_MEM_SCRATCH));
-    double *b = *buf;
+    double *const x = b->now;
 #pragma omp parallel for num_threads(j->threads > 1 ? j->threads : 1) schedule(static)
-    for (int64_t i = 0; i < n; i++) b[i] = src[i] == label ? 1.0 : 0.0;
-    return run_passes(j, axes, n_axes, buf, dims);
+    for (int64_t i = 0; i < n; i++) x[i] = src[i] == label ? 1.0 : 0.0;
+    return run_passes(j, axes, n_axes, b, dims);
 }
 
 /** Labels along some of the axes; dst (shape `in` with those axes changed) is the caller's. */
@@ -315,24 +350,23 @@ static sf_status label_step(const job *j, const int *axes, int n_axes, rule r, c
                             const int64_t in[3], int16_t *dst)
 {
     int64_t out[3] = { in[0], in[1], in[2] };
-    for (int i = 0; i < n_axes; i++) out[axes[i]] = j->map[axes[i]].count;
-    const int64_t n = volume(out);
+    const int64_t most = largest(j, axes, n_axes, out), n = volume(out);
     int16_t *label = NULL;
     int labels = 0;
-    double *best = NULL, *buf = NULL;
+    double *best = NULL;
+    buffers b = { 0 };
     sf_status st;
     SF_GOTO(done, st, distinct(src, volume(in), &label, &labels));
+    SF_GOTO(done, st, buffers_make(&b, most));
     if (r == RULE_ARGMAX) SF_GOTO(done, st, sf_mem_alloc(&best, (size_t)n, 8, SF_MEM_SCRATCH));
     for (int64_t i = 0; r == RULE_ARGMAX && i < n; i++) best[i] = -1.0;
     memset(dst, 0, (size_t)n * sizeof *dst);
     for (int k = 0; k < labels; k++) {
-        SF_GOTO(done, st, indicator(j, axes, n_axes, src, in, label[k], &buf));
-        merge(r, buf, n, label[k], dst, best, j->threads);
-        sf_mem_free(buf);
-        buf = NULL;
+        SF_GOTO(done, st, indicator(j, axes, n_axes, src, in, label[k], &b));
+        merge(r, b.now, n, label[k], dst, best, j->threads);
     }
 done:
-    sf_mem_free(buf);
+    buffers_free(&b);
     sf_mem_free(best);
     sf_mem_free(label);
     return st;

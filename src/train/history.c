@@ -57,6 +57,7 @@ static json_t *to_json(const sf_epoch_record *r)
     json_object_set_new(j, "ema", number(r->ema));
     json_object_set_new(j, "class_dice", classes);
     json_object_set_new(j, "seconds", number(r->seconds));
+    json_object_set_new(j, "wait", number(r->wait));
     return j;
 }
 

@@ -10,6 +10,7 @@ typedef struct {
     int64_t epoch; /* 0-based */
     double lr, train_loss, val_loss, dice, ema,
         seconds;              /* dice: mean over classes seen; NaN when none */
+    double wait;              /* of `seconds`: spent waiting for batches, by the step */
     const double *class_dice; /* n_classes entries, NaN where undefined */
     int n_classes;
 } sf_epoch_record;

@@ -374,9 +374,9 @@ static sf_status close_epoch(trainer *t, sf_epoch_record *rec)
     SF_TRY(sf_comm_agree(t->comm, writes(t) ? sf_history_append(t->history, rec) : SF_OK));
     sf_log(SF_LOG_INFO, "epoch",
            "cfg=%s fold=%d epoch=%lld/%lld lr=%.5f loss=%.4f val_loss=%.4f dice=%.4f ema=%.4f "
-           "sec=%.1f eta_min=%.1f%s",
+           "sec=%.1f wait=%.2f eta_min=%.1f%s",
            t->cfg->name, s->key.fold, (long long)s->epoch, (long long)s->epochs, rec->lr,
-           rec->train_loss, rec->val_loss, rec->dice, rec->ema, rec->seconds,
+           rec->train_loss, rec->val_loss, rec->dice, rec->ema, rec->seconds, rec->wait,
            rec->seconds * (double)(s->epochs - s->epoch) / 60, best ? " best=1" : "");
     if (best) SF_TRY(save(t, t->best));
     const int64_t every = t->recipe->train.checkpoint_every;
@@ -386,9 +386,15 @@ static sf_status close_epoch(trainer *t, sf_epoch_record *rec)
     return due && s->epoch < s->epochs ? save_latest(t) : SF_OK;
 }
 
+/* Seconds in which the step stood still for want of a batch; without workers it makes them. */
+static double waited(const trainer *t)
+{
+    return t->prof.ev[SF_EV_WAIT].seconds + t->prof.ev[SF_EV_AUGMENT].seconds;
+}
+
 static sf_status run_epoch(trainer *t)
 {
-    const double begin = sf_now();
+    const double begin = sf_now(), wait = waited(t);
     sf_epoch_record rec = { .epoch = t->state.epoch,
                             .lr = sf_optim_lr(&t->optim, t->state.epoch, t->state.epochs) };
     SF_TRY(train_part(t, rec.lr));
@@ -396,6 +402,7 @@ static sf_status run_epoch(trainer *t)
     SF_TRY(sf_mem_calloc(&dice, (size_t)t->labels->n_eval, sizeof *dice, SF_MEM_MISC));
     sf_status st = validate_part(t, &rec, dice);
     rec.seconds = sf_now() - begin;
+    rec.wait = waited(t) - wait;
     if (st == SF_OK) st = close_epoch(t, &rec);
     sf_mem_free(dice);
     return st;

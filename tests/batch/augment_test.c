@@ -28,25 +28,41 @@ static float *smooth_volume(void)
     return x;
 }
 
-/* sigma is a standard deviation, although the peers call it a variance. */
+/* The stream's own normal numbers, to the last bit of float; sigma is a standard deviation,
+ * although the peers call it a variance. `drawn`: numbers taken from the stream before. */
+static void check_noise(int64_t count, int drawn)
+{
+    float *x = calloc(COUNT, sizeof *x), *want = malloc(COUNT * sizeof *want);
+    sf_rng field, plain;
+    const sf_sample_key key = key_of(0);
+    double squares = 0;
+    int64_t differ = 0;
+    sf_augment_stream(&field, &key, "noise/field");
+    for (int i = 0; i < drawn; i++) sf_rng_u01(&field);
+    plain = field;
+    sf_noise_add(x, count, 0.07, &field);
+    sf_rng_fill_normal(&plain, count, want);
+    for (int64_t i = 0; i < count; i++) {
+        squares += (double)x[i] * x[i];
+        differ += x[i] != 0.07f * want[i];
+        assert_true(fabsf(x[i] - 0.07f * want[i]) <= 1.2e-7f * fabsf(x[i]));
+    }
+    assert_true(differ * 1000 <= count);
+    for (int64_t i = count; i < COUNT; i++) assert_true(x[i] == 0);
+    assert_true(fabs(sqrt(squares / (double)count) - 0.07) < 5 * 0.07 / sqrt(2.0 * (double)count));
+    assert_true(sf_rng_u01(&field) == sf_rng_u01(&plain));
+    free(x);
+    free(want);
+}
+
 static void test_noise(void **state)
 {
     (void)state;
-    float *x = calloc(COUNT, sizeof *x);
-    sf_workspace ws = { 0 };
-    sf_rng field;
-    const sf_sample_key key = key_of(0);
-    double sum = 0, squares = 0;
-    sf_augment_stream(&field, &key, "noise/field");
-    tst_ok(sf_noise_add(x, COUNT, 0.07, &field, &ws));
-    for (int i = 0; i < COUNT; i++) {
-        sum += x[i];
-        squares += (double)x[i] * x[i];
-    }
-    assert_true(fabs(sum / COUNT) < 5 * 0.07 / sqrt(COUNT));
-    assert_true(fabs(sqrt(squares / COUNT) - 0.07) < 5 * 0.07 / sqrt(2.0 * COUNT));
-    sf_workspace_clear(&ws);
-    free(x);
+    check_noise(COUNT, 0);
+    check_noise(COUNT - 1, 0);
+    check_noise(77, 0);
+    check_noise(COUNT, 1);
+    check_noise(COUNT - 1, 2);
 }
 
 /* Turning there and back on a smooth volume gives the middle back, in both conventions. */

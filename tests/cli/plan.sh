@@ -65,6 +65,14 @@ run="$SEGFLEET run $data --work $tmp/r --configs 2d --num-folds 2 --folds 0 --ep
 $run --preset ResEncM --memory-gb 0.1 --spacing 2 2 2 > /dev/null 2>&1 || true
 has '"experiment_planner_used":"nnUNetPlannerResEncM"' "$tmp/r/plans.json"
 has '"spacing":\[2.0,2.0\]' "$tmp/r/plans.json"
+[ -e "$tmp/r/results/2d/fold_0/checkpoint_final.h5" ] || fail "run --preset trained nothing"
+cp "$tmp/r/plans.json" "$tmp/kept.json"
+for edit in 's/"conv_bias": true/"conv_bias": false/' 's/"batch_dice": true/"batch_dice": false/' 's/ZScoreN/NoN/'; do
+  sed -i "$edit" "$tmp/r/plans.json"
+  refused 2 'another plan' $run --preset ResEncM --memory-gb 0.1 --spacing 2 2 2
+  refused 2 'another plan' "$SEGFLEET" train --work "$tmp/r" --config 2d --fold 1
+  cp "$tmp/kept.json" "$tmp/r/plans.json"
+done
 refused 2 'preset' $run --preset ResEncL --memory-gb 0.1 --spacing 2 2 2
 refused 2 'spacing' $run --preset ResEncM --memory-gb 0.1
 echo passed

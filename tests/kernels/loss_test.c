@@ -2,8 +2,10 @@
  * extreme logits, the ignore label, threads. */
 #include "base/mem.h"
 #include "kernels/loss.h"
+#include "kernels/ref/loss_math.h"
 #include "tensor.h"
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { N = 2, H = 3, D = 3, Y = 5, W = 17, VOX = D * Y * W, TERMS = 2 + 3 * H, IGNORE = 7 };
@@ -85,6 +87,46 @@ static void test_sums(void **state)
             }
         }
     }
+}
+
+/* The bits do not depend on the instruction set. */
+static void test_same_bits(void **state)
+{
+    (void)state;
+    static const char *const isa[] = { "ref", "avx2", "avx512" };
+    static double sums[3][N * D * TERMS];
+    const char *was = getenv("SEGFLEET_ISA");
+    setup(2.0);
+    for (int sigmoid = 0; sigmoid < 2; sigmoid++)
+        for (int i = 0; i < 3; i++) {
+            setenv("SEGFLEET_ISA", isa[i], 1);
+            sums_of(false, sigmoid, 1, sums[i]);
+            assert_memory_equal(sums[i], sums[0], sizeof sums[0]);
+        }
+    if (was)
+        setenv("SEGFLEET_ISA", was, 1);
+    else
+        unsetenv("SEGFLEET_ISA");
+}
+
+/* exp, log and log1p of the float passes against the library's in double, over their domains. */
+static void test_functions(void **state)
+{
+    (void)state;
+    double worst[3] = { 0 };
+    for (double x = -86.9; x <= 0; x += 1.3e-4) {
+        const float f = (float)x, e = expf(f) < 1 ? expf(f) : 1.0f;
+        const double log_arg = 1.0 + 50.0 * (double)e;
+        worst[0] = fmax(worst[0], fabs((double)sf_fast_exp(f) / exp((double)f) - 1));
+        worst[1] =
+            fmax(worst[1], fabs((double)sf_fast_log((float)log_arg) - log((double)(float)log_arg)) /
+                               fmax(1e-3, log((double)(float)log_arg)));
+        worst[2] = fmax(worst[2], fabs((double)sf_fast_log1p(e) / log1p((double)e) - 1));
+    }
+    for (int i = 0; i < 3; i++)
+        if (!(worst[i] <= 2.5e-7)) fail_msg("function %d: relative error %g", i, worst[i]);
+    assert_true(sf_fast_exp(0.0f) == 1.0f && sf_fast_log(1.0f) == 0.0f);
+    assert_true(sf_fast_exp(-1e30f) < 2e-38f && sf_fast_exp(-1e30f) >= 0.0f);
 }
 
 /* ce * CE + sum a*I + b*P over everything: the loss whose gradient is asked for. */
@@ -169,10 +211,9 @@ static void test_probabilities(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sums),
-        cmocka_unit_test(test_gradient),
-        cmocka_unit_test(test_extremes),
-        cmocka_unit_test(test_probabilities),
+        cmocka_unit_test(test_sums),      cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_functions), cmocka_unit_test(test_gradient),
+        cmocka_unit_test(test_extremes),  cmocka_unit_test(test_probabilities),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -339,7 +339,7 @@ static int warnings;
 static void count_warnings(void *user, sf_log_level level, const char *line)
 {
     (void)user;
-    warnings += level == SF_LOG_WARN && strstr(line, "class=dot") && strstr(line, "lost");
+    warnings += level == SF_LOG_WARN && strstr(line, "label=dot") && strstr(line, "lost");
 }
 
 /** A class of one voxel that falls between the voxels of a coarse grid is told by name; a class

@@ -27,6 +27,7 @@ static void append(int64_t epoch)
                                 .dice = 0.5,
                                 .ema = NAN,
                                 .seconds = 2,
+                                .wait = 0.5,
                                 .class_dice = dice,
                                 .n_classes = 2 };
     tst_ok(sf_history_append(path, &r));
@@ -60,6 +61,7 @@ static void line_is_json(void **state)
     assert_int_equal(json_integer_value(json_object_get(j, "epoch")), 0);
     assert_true(json_real_value(json_object_get(j, "val_loss")) == 1.0 / 3.0);
     assert_true(json_is_null(json_object_get(j, "ema")));
+    assert_true(json_real_value(json_object_get(j, "wait")) == 0.5);
     assert_int_equal(json_array_size(json_object_get(j, "class_dice")), 2);
     assert_true(json_is_null(json_array_get(json_object_get(j, "class_dice"), 1)));
     json_decref(j);

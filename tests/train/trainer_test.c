@@ -152,6 +152,27 @@ static sf_train_options whole(void)
     return o;
 }
 
+/* Every epoch says how long its steps waited for batches. */
+static void wait_is_told(void **state)
+{
+    (void)state;
+    const sf_train_options o = whole();
+    char *text, *rest;
+    size_t size;
+    int lines = 0;
+    tst_ok(sf_path_read(&text, &size, at(&o, "history.jsonl"), 0));
+    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+        json_t *j = json_loads(line, 0, NULL);
+        const double wait = json_real_value(json_object_get(j, "wait"));
+        assert_true(wait > 0 && wait < json_real_value(json_object_get(j, "seconds")));
+        json_decref(j);
+        lines++;
+    }
+    assert_int_equal(lines, epochs_told(&o));
+    assert_true(lines > 0);
+    sf_mem_free(text);
+}
+
 typedef struct {
     int asked, limit;
 } counter;
@@ -548,21 +569,14 @@ static void variants_differ(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(stopped_after_every_step),
-        cmocka_unit_test(stopped_now_and_then),
-        cmocka_unit_test(lines_of_a_killed_epoch),
-        cmocka_unit_test(validation_only),
-        cmocka_unit_test(old_predictions_go),
-        cmocka_unit_test(other_options),
-        cmocka_unit_test(loss_is_not_finite),
-        cmocka_unit_test(damaged_checkpoint),
-        cmocka_unit_test(fold_all),
-        cmocka_unit_test(validated_anew),
-        cmocka_unit_test(best_validated),
-        cmocka_unit_test(no_checkpoints),
-        cmocka_unit_test(pretrained),
-        cmocka_unit_test(foreign_weights),
-        cmocka_unit_test(deep_supervision_off),
+        cmocka_unit_test(wait_is_told),         cmocka_unit_test(stopped_after_every_step),
+        cmocka_unit_test(stopped_now_and_then), cmocka_unit_test(lines_of_a_killed_epoch),
+        cmocka_unit_test(validation_only),      cmocka_unit_test(old_predictions_go),
+        cmocka_unit_test(other_options),        cmocka_unit_test(loss_is_not_finite),
+        cmocka_unit_test(damaged_checkpoint),   cmocka_unit_test(fold_all),
+        cmocka_unit_test(validated_anew),       cmocka_unit_test(best_validated),
+        cmocka_unit_test(no_checkpoints),       cmocka_unit_test(pretrained),
+        cmocka_unit_test(foreign_weights),      cmocka_unit_test(deep_supervision_off),
         cmocka_unit_test(variants_differ),
     };
     return cmocka_run_group_tests(tests, make_world, end_world);

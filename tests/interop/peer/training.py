@@ -10,8 +10,8 @@ from projects import Project, read_json, write_json
 
 # name: dataset, configuration, batch, patch, features of the first stage, epochs, steps per epoch
 CASES = {
-    "hippocampus_2d": ("Dataset004_Hippocampus", "2d", 8, None, 32, 24, 25),
-    "hippocampus_3d": ("Dataset004_Hippocampus", "3d_fullres", 2, [32, 48, 32], 16, 30, 20),
+    "hippocampus_2d": ("Dataset004_Hippocampus", "2d", 8, None, 32, 40, 25),
+    "hippocampus_3d": ("Dataset004_Hippocampus", "3d_fullres", 2, [32, 48, 32], 16, 60, 20),
     "membrane_2d": ("Dataset206_EMMembrane", "2d", 2, [192, 192], 16, 10, 20),
 }
 FOLD = 0
