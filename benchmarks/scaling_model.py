@@ -7,7 +7,7 @@ usage: scaling_model.py [--alpha S] [--beta S/B] [--gamma S/GFLOP] [--overlap X]
 PLAN.json   what `segfleet estimate --json` writes: GFLOP, bytes and messages of the busiest rank of
             groups of 1, 2, 4, ... ranks, computed by the program from the plan
 --measured  lines of benchmarks/bench_group.c: computing time of single shares and whole steps, printed
-            beside the model
+            beside the model (whole steps: as if all ranks computed as much as the busiest)
 A step takes  gamma * GFLOP + alpha * messages + beta * (halo bytes + (1 - overlap) * gradient bytes),
 all of the busiest rank; gamma may be given per plan by the first measured line with one rank.
 Ranks beyond the folds form groups, of the size that makes the run shortest; ranks that cannot help wait.
@@ -72,7 +72,7 @@ def print_measured(name, rows, groups, m):
     for r in rows:
         if r["ranks"] not in known:
             continue
-        model = m.gamma * known[r["ranks"]]["gflop"] * (1 if r["alone"] else r["ranks"])
+        model = m.gamma * (r["gflop"] if r["alone"] else r["ranks"] * known[r["ranks"]]["gflop"])
         sent = "" if r["alone"] or not r["foretold"] else f"{r['sent'] / r['foretold']:.4f}"
         what = "share of one rank" if r["alone"] else "all ranks, a whole step"
         print(f"| {r['ranks']} | {what} | {r['cpu_sum']:.3f} | {model:.3f} | {r['cpu_sum'] / model:.2f} | {sent} |")
