@@ -19,7 +19,7 @@ function(sf_test_properties name)
     math(EXPR A_TIMEOUT "${A_TIMEOUT} * 8")
   endif()
   set(sanitizers "")
-  if(name MATCHES "^(mpi|train|fleet|cli)[.]|[.]config|_ranks") # programs that start MPI
+  if(name MATCHES "^(mpi|train|fleet|cli)[.]|^batch[.]loader$|[.]config|_ranks") # programs that start MPI
     set(sanitizers ";ASAN_OPTIONS=fast_unwind_on_malloc=0;LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/support/lsan_mpi.supp:print_suppressions=0:use_tls=0")
   endif()
   set_tests_properties(${name} PROPERTIES TIMEOUT ${A_TIMEOUT} SKIP_RETURN_CODE 77 LABELS "${A_LABELS}" PROCESSORS ${A_NP}

@@ -147,8 +147,26 @@ static sf_status plan(sf_grad *g, const sf_grad_tensor *t, int n, int64_t bucket
     SF_TRY(sf_mem_alloc(&g->offsets, ((size_t)g->n_buckets + 1) * 2 * (ranks + 1),
                         sizeof *g->offsets, SF_MEM_MISC));
     place_messages(g);
+    return SF_OK;
+}
+
+static sf_status make_room(sf_grad *g)
+{
     SF_TRY(sf_mem_alloc(&g->out, (size_t)g->out_bytes + 8, 1, SF_MEM_SCRATCH));
     return sf_mem_alloc(&g->in, (size_t)g->in_bytes + 8, 1, SF_MEM_SCRATCH);
+}
+
+sf_status sf_grad_plan(sf_grad **out, int rank, int ranks, const sf_grad_tensor *tensors, int n,
+                       int64_t bucket_bytes)
+{
+    sf_grad *g = NULL;
+    SF_TRY(sf_mem_calloc(&g, 1, sizeof *g, SF_MEM_MISC));
+    g->rank = rank;
+    g->size = ranks;
+    const sf_status st = plan(g, tensors, n, bucket_bytes);
+    if (st != SF_OK) sf_grad_destroy(&g);
+    *out = g;
+    return st;
 }
 
 sf_status sf_grad_create(sf_grad **out, sf_comm *c, const sf_grad_tensor *tensors, int n,
@@ -162,6 +180,7 @@ sf_status sf_grad_create(sf_grad **out, sf_comm *c, const sf_grad_tensor *tensor
     g->rank = sf_comm_rank(c);
     g->size = sf_comm_size(c);
     st = plan(g, tensors, n, bucket_bytes);
+    if (st == SF_OK) st = make_room(g);
     if (st == SF_OK) st = sf_transfers_create(&g->move, g->comm);
     SF_GOTO(fail, st, sf_comm_agree(c, st));
     *out = g;
@@ -368,5 +387,9 @@ int64_t sf_grad_bytes(const sf_grad *g)
     }
     return sum;
 }
+
+int64_t sf_grad_messages(const sf_grad *g) { return 2 * (int64_t)g->n_buckets * (g->size - 1); }
+
+int64_t sf_grad_room(const sf_grad *g) { return g->out_bytes + g->in_bytes; }
 
 int64_t sf_grad_sent(const sf_grad *g) { return sf_transfers_sent(g->move); }

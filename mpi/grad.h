@@ -40,6 +40,11 @@ typedef struct sf_grad sf_grad;
  *  once it holds `bucket_bytes` of weights. SF_ENOMEM, SF_ECOMM on all ranks together. */
 sf_status sf_grad_create(sf_grad **out, sf_comm *c, const sf_grad_tensor *tensors, int n,
                          int64_t bucket_bytes);
+/** Not collective: what sf_grad_create would make of rank `rank` of `ranks`, on paper. It serves
+ *  sf_grad_piece, sf_grad_bytes, sf_grad_messages, sf_grad_room and sf_grad_destroy (which is not
+ *  collective then) alone. SF_ENOMEM. */
+sf_status sf_grad_plan(sf_grad **out, int rank, int ranks, const sf_grad_tensor *tensors, int n,
+                       int64_t bucket_bytes);
 /** Collective; NULL inside is allowed when it is so on all ranks. */
 void sf_grad_destroy(sf_grad **g);
 
@@ -64,5 +69,9 @@ sf_status sf_grad_collect(sf_grad *g, float *const *array, int root);
 /** What the formula above gives for one step of this rank, and what it has really sent so far. */
 int64_t sf_grad_bytes(const sf_grad *g);
 int64_t sf_grad_sent(const sf_grad *g);
+/** Messages of this rank per step, both ways, at most: to every other rank two for each bucket. */
+int64_t sf_grad_messages(const sf_grad *g);
+/** Bytes of memory for messages. */
+int64_t sf_grad_room(const sf_grad *g);
 
 #endif

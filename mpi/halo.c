@@ -112,12 +112,12 @@ sf_status sf_halo_share(sf_halo *h, void *data, int64_t outer, int64_t bytes, co
     return SF_OK;
 }
 
-int64_t sf_halo_bytes(const sf_halo *h, int64_t outer, int64_t bytes, const int64_t *border,
+int64_t sf_halo_bytes(int rank, int ranks, int64_t outer, int64_t bytes, const int64_t *border,
                       int64_t halo)
 {
-    const int neighbours = (h->rank > 0) + (h->rank + 1 < h->size);
-    const int64_t own = border[h->rank + 1] - border[h->rank];
-    return outer * bytes * (halo > 0 ? neighbours * halo : own * (h->size - 1));
+    const int neighbours = (rank > 0) + (rank + 1 < ranks);
+    const int64_t own = border[rank + 1] - border[rank];
+    return outer * bytes * (halo > 0 ? neighbours * halo : own * (ranks - 1));
 }
 
 int64_t sf_halo_sent(const sf_halo *h) { return sf_transfers_sent(h->move); }

@@ -20,8 +20,9 @@ void sf_halo_destroy(sf_halo **h);
  * neighbours (no rank holds fewer); 0: all slices to all ranks. SF_ENOMEM, SF_ECOMM. */
 sf_status sf_halo_share(sf_halo *h, void *data, int64_t outer, int64_t bytes, const int64_t *border,
                         int64_t halo);
-/** The formula above for one such call of this rank, and what it has really sent so far. */
-int64_t sf_halo_bytes(const sf_halo *h, int64_t outer, int64_t bytes, const int64_t *border,
+/** The formula above for one such call on a rank, not collective; and what was really sent so far.
+ */
+int64_t sf_halo_bytes(int rank, int ranks, int64_t outer, int64_t bytes, const int64_t *border,
                       int64_t halo);
 int64_t sf_halo_sent(const sf_halo *h);
 

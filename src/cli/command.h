@@ -12,7 +12,7 @@ typedef sf_status sf_command_fn(int argc, char **argv);
 sf_command_fn sf_cmd_verify, sf_cmd_fingerprint, sf_cmd_plan, sf_cmd_preprocess, sf_cmd_train,
     sf_cmd_predict, sf_cmd_evaluate, sf_cmd_select, sf_cmd_run, sf_cmd_phantom, sf_cmd_info,
     sf_cmd_bench, sf_cmd_convert, sf_cmd_ensemble, sf_cmd_determine, sf_cmd_postprocess,
-    sf_cmd_accumulate, sf_cmd_instances;
+    sf_cmd_accumulate, sf_cmd_instances, sf_cmd_estimate;
 
 /** Measurements of `bench`; argv[0] is the measurement's name. */
 sf_command_fn sf_bench_augment_words, sf_bench_preprocess_words;

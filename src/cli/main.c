@@ -40,6 +40,8 @@ static const struct {
     { "phantom", sf_cmd_phantom, 0, "make a small labelled dataset" },
     { "bench", sf_cmd_bench, 0,
       "measure this machine: a training step, a prediction, the peak of a core" },
+    { "estimate", sf_cmd_estimate, 0,
+      "predict operations, memory, time and disk of a run; job script" },
     { "info", sf_cmd_info, 0, "print what one of our files holds" },
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };

@@ -77,6 +77,19 @@ static double makespan(rehearsal *r, const int *sizes, int groups)
     return last;
 }
 
+sf_status sf_layout_span(double *span, const int *sizes, int n, const sf_sched_task *tasks,
+                         const sf_layout_task *costs, int n_tasks)
+{
+    rehearsal r = { .tasks = tasks, .costs = costs, .n = n_tasks };
+    for (int i = 0; i < n_tasks; i++) r.left += !tasks[i].done;
+    sf_status st = sf_mem_alloc(&r.end, (size_t)n_tasks, sizeof *r.end, SF_MEM_MISC);
+    if (st == SF_OK) st = sf_mem_alloc(&r.idle, (size_t)n, sizeof *r.idle, SF_MEM_MISC);
+    if (st == SF_OK) *span = makespan(&r, sizes, n);
+    sf_mem_free(r.end);
+    sf_mem_free(r.idle);
+    return st;
+}
+
 /* --- candidates
  * -----------------------------------------------------------------------------------
  */

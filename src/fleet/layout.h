@@ -23,6 +23,10 @@ double sf_layout_time(const sf_layout_task *t, int ranks);
  *  one. sizes has room for `ranks` entries, which sum to `ranks`. SF_ENOMEM. */
 sf_status sf_layout_auto(int *sizes, int *n, const sf_sched_task *tasks,
                          const sf_layout_task *costs, int n_tasks, int ranks);
+/** Time from the first start to the last end when these groups take the tasks that are not done, in
+ *  units of work. SF_ENOMEM. */
+sf_status sf_layout_span(double *span, const int *sizes, int n, const sf_sched_task *tasks,
+                         const sf_layout_task *costs, int n_tasks);
 /** What a user asks for. "2x3,1x2" = two groups of three ranks and one of two. SF_EINVAL says what
  * is wrong: not such a list, or the sum is not `ranks`. */
 sf_status sf_layout_parse(int *sizes, int *n, const char *text, int ranks);

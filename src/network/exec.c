@@ -22,8 +22,7 @@ static sf_view part_of(const sf_network *net, const sf_value *v, int block)
     return sf_view_slab(&whole, lo, hi);
 }
 
-/** The ranks of the sample share a split value (or its gradient), of which each has its slab. */
-static sf_status share_value(sf_network *net, const sf_value *v, int block, int64_t halo)
+sf_status sf_exec_share_value(sf_network *net, const sf_value *v, int block, int64_t halo)
 {
     if (!v->split || halo < 0) return SF_OK;
     const sf_view x = view_of(net, v, block);
@@ -32,8 +31,7 @@ static sf_status share_value(sf_network *net, const sf_value *v, int block, int6
                           step * (int64_t)sf_dtype_size(net->dtype), halo);
 }
 
-/** The same for sums per slice, [cpad][slices][2], of which all are wanted. */
-static sf_status share_sums(sf_network *net, const sf_value *v, int block)
+sf_status sf_exec_share_sums(sf_network *net, const sf_value *v, int block)
 {
     return sf_graph_share(net, v->shape, sf_graph_ptr(net, block), sf_cpad(v->shape.c),
                           2 * (int64_t)sizeof(double), 0);
@@ -122,10 +120,10 @@ static sf_status forward_conv(sf_network *net, sf_node *nd)
                               .threads = net->threads };
     SF_TRY(nd->conv_impl->forward(&conv, &run, sf_graph_ptr(net, nd->scratch_fwd)));
     if (v->load == SF_LOAD_NORM) {
-        SF_TRY(share_sums(net, v, nd->stats));
+        SF_TRY(sf_exec_share_sums(net, v, nd->stats));
         finish_norm(net, nd);
     }
-    return share_value(net, v, v->raw, v->share);
+    return sf_exec_share_value(net, v, v->raw, v->share);
 }
 
 static sf_status forward_convt(sf_network *net, sf_node *nd)
@@ -138,7 +136,7 @@ static sf_status forward_convt(sf_network *net, sf_node *nd)
                                .out = part_of(net, v, v->raw),
                                .threads = net->threads };
     SF_TRY(nd->convt_impl->forward(&convt, &run, sf_graph_ptr(net, nd->scratch_fwd)));
-    return share_value(net, v, v->raw, v->share);
+    return sf_exec_share_value(net, v, v->raw, v->share);
 }
 
 static sf_status forward_head(sf_network *net, sf_node *nd)
@@ -350,7 +348,7 @@ static sf_status backward_norm(sf_network *net, const sf_node *nd)
                             .threads = net->threads };
     double *total = sf_graph_ptr(net, nd->total);
     sf_norm_backward_reduce(&b);
-    SF_TRY(share_sums(net, v, nd->sums));
+    SF_TRY(sf_exec_share_sums(net, v, nd->sums));
     sf_norm_backward_total(net->used, v->shape.c, sf_slices(v->shape), b.sums, total);
     sf_norm_backward_apply(&b, total);
     norm_gradients(net, nd, total);
@@ -367,9 +365,7 @@ static sf_view input_gradient(sf_network *net, int value, bool *accumulate)
     return part_of(net, v, v->grad);
 }
 
-/** Slices of the neighbours' gradient that the gradient of a convolution's input needs; -1: none.
- */
-static int64_t grad_halo(const sf_node *nd)
+int64_t sf_exec_grad_halo(const sf_node *nd)
 {
     return nd->conv.kernel[nd->conv.out.d > 1 ? 0 : 1] > 1 ? 1 : -1;
 }
@@ -380,7 +376,7 @@ static sf_status backward_conv(sf_network *net, sf_node *nd)
     if (v->load == SF_LOAD_NORM) SF_TRY(backward_norm(net, nd));
     SF_TRY(weight_gradient(net, nd, leaf_conv, nd->conv.out));
     if (!net->value[nd->in[0]].wants_grad) return SF_OK; /* the network's input */
-    SF_TRY(share_value(net, v, v->grad, grad_halo(nd)));
+    SF_TRY(sf_exec_share_value(net, v, v->grad, sf_exec_grad_halo(nd)));
     sf_view din[2];
     bool accumulate[2];
     for (int i = 0; i < nd->n_in; i++) din[i] = input_gradient(net, nd->in[i], &accumulate[i]);
@@ -398,7 +394,7 @@ static sf_status backward_convt(sf_network *net, sf_node *nd)
 {
     const sf_value *v = &net->value[nd->out];
     /* up from a thin resolution: what that one makes is made by all */
-    if (!net->value[nd->in[0]].split) SF_TRY(share_value(net, v, v->grad, 0));
+    if (!net->value[nd->in[0]].split) SF_TRY(sf_exec_share_value(net, v, v->grad, 0));
     SF_TRY(weight_gradient(net, nd, leaf_convt, nd->convt.in));
     bool accumulate;
     const sf_view din = input_gradient(net, nd->in[0], &accumulate);

@@ -11,6 +11,14 @@ sf_status sf_exec_forward(sf_network *net);
 sf_status sf_exec_backward(sf_network *net);
 /** See sf_network_grad_order. */
 int sf_exec_grad_order(sf_network *net, sf_grad_info *out);
+/** What a node does for the other ranks of its sample (nothing where the value is not split).
+ *  Of a split value (or its gradient) every rank has its slab and gets `halo` slices of the
+ *  neighbours; 0: all; -1: none. Of sums per slice, [cpad][slices][2], it gets all. */
+sf_status sf_exec_share_value(sf_network *net, const sf_value *v, int block, int64_t halo);
+sf_status sf_exec_share_sums(sf_network *net, const sf_value *v, int block);
+/** Slices of the neighbours' gradient that the gradient of a convolution's input needs; -1: none.
+ */
+int64_t sf_exec_grad_halo(const sf_node *nd);
 /** "conv", "head", ...; static. */
 const char *sf_exec_kind_name(int kind);
 /** Fill what never changes: scale 1, shift 0 of values that are only activated. */

@@ -85,6 +85,15 @@ typedef sf_status sf_share_fn(void *user, void *data, int64_t outer, int64_t byt
                               const int64_t *border, int64_t halo);
 void sf_network_on_share(sf_network *net, sf_share_fn *fn, void *user);
 
+/** All calls of sf_share_fn that one training step makes (forward, loss, backward of the levels
+ * that are not skipped), with their sizes and in their order, and no computation: the arrays hold
+ *  nothing. Not collective, for a function that does not exchange either. SF_EINVAL: it failed. */
+sf_status sf_network_rehearse(sf_network *net);
+/** Operations of one training step of this rank: 2 per multiply-add of the forward pass, of the
+ *  gradients of the weights and of the inputs (the first layer has none). A slab counts its slices,
+ *  and all of a thin resolution, whose weight gradients are the first slab's. */
+double sf_network_step_flops(const sf_network *net);
+
 /** What a group must know beforehand: the parameters that backward will announce with the levels
  *  that are now skipped, in order; out holds up to sf_params.count entries. @return how many */
 typedef struct {

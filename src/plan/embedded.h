@@ -1,9 +1,8 @@
-/** The files of configs/ that CMake embeds into the program (cmake/embed.cmake). Private to
- * src/plan. */
+/** Files that CMake embeds into the program (cmake/embed.cmake); here those of configs/. */
 #ifndef SF_PLAN_EMBEDDED_H
 #define SF_PLAN_EMBEDDED_H
 
-/** One file: path below configs/ without extension ("recipes/paper") and its text. */
+/** One file: path below its root without extension ("recipes/paper" of configs/) and its text. */
 typedef struct {
     const char *name, *text;
 } sf_embedded_file;

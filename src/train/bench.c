@@ -124,16 +124,6 @@ static double median(const bench *t, const double *time, int stride, int which, 
     return n % 2 ? sorted[n / 2] : 0.5 * (sorted[n / 2 - 1] + sorted[n / 2]);
 }
 
-/* The first convolution needs no gradient of its input. */
-static double step_flop(const bench *t, int64_t batch)
-{
-    const sf_arch *a = &t->cfg->arch;
-    const double first = (double)(batch * t->cfg->patch[0] * t->cfg->patch[1] * t->cfg->patch[2]) *
-                         (double)a->features[0] * t->b->plans->n_channels * a->kernel[0][0] *
-                         a->kernel[0][1] * a->kernel[0][2];
-    return 6 * sf_network_forward_macs(t->net) - 2 * first;
-}
-
 static void bench_free(bench *t)
 {
     sf_mem_free(t->time);
@@ -171,7 +161,7 @@ sf_status sf_bench_step_run(const sf_bench_step *b, sf_bench_step_result *out)
                                    .loss = median(&t, t.time, TIMES, LOSS, sorted),
                                    .backward = median(&t, t.time, TIMES, BACKWARD, sorted),
                                    .optimiser = median(&t, t.time, TIMES, OPTIMISER, sorted),
-                                   .gflop = step_flop(&t, batch) / 1e9,
+                                   .gflop = sf_network_step_flops(t.net) / 1e9,
                                    .peak_bytes = sf_network_bytes(t.net) + t.batch_bytes,
                                    .measured_peak_bytes = after.highest - before.resident,
                                    .batch = batch };

@@ -118,6 +118,13 @@ fail:
     return st;
 }
 
+static void free_parts(sf_group *g)
+{
+    void *all[] = { g->row, g->order, g->first, g->square, g->square_at, g->param_square };
+    sf_grad_destroy(&g->grad);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) sf_mem_free(all[i]);
+}
+
 void sf_group_destroy(sf_group **group)
 {
     sf_group *g = *group;
@@ -127,11 +134,9 @@ void sf_group_destroy(sf_group **group)
         sf_network_on_grad(g->net, NULL, NULL);
         sf_network_on_share(g->net, NULL, NULL);
     }
-    sf_grad_destroy(&g->grad);
     sf_halo_destroy(&g->halo);
     if (g->mates) sf_comm_destroy(&g->mates);
-    void *all[] = { g->row, g->order, g->first, g->square, g->square_at, g->param_square };
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) sf_mem_free(all[i]);
+    free_parts(g);
     sf_mem_free(g);
 }
 
@@ -212,7 +217,8 @@ static sf_status exchange(void *user, void *data, int64_t outer, int64_t bytes,
                           const int64_t *border, int64_t halo)
 {
     sf_group *g = user;
-    const int64_t sent = sf_halo_bytes(g->halo, outer, bytes, border, halo);
+    const share s = share_of(g, g->rank);
+    const int64_t sent = sf_halo_bytes(s.slab, s.slabs, outer, bytes, border, halo);
     g->exchanged += sent;
     sf_prof_begin(g->prof, SF_EV_HALO);
     SF_TRY(sf_halo_share(g->halo, data, outer, bytes, border, halo));
@@ -359,6 +365,81 @@ int64_t sf_group_step_bytes(const sf_group *g)
     const int64_t rows = rows_own(g, sf_loss_gathered(g->net));
     const int64_t blocks = g->square_at[g->rank + 1] - g->square_at[g->rank];
     return sf_grad_bytes(g->grad) + g->step_halo + (g->size - 1) * 8 * (rows + blocks);
+}
+
+/* --- on paper -----------------------------------------------------------------------------------
+ */
+
+typedef struct {
+    const sf_group *g;
+    int64_t bytes, exchanges, messages;
+} paper;
+
+/* sf_share_fn: nothing moves. */
+static sf_status note(void *user, void *data, int64_t outer, int64_t bytes, const int64_t *border,
+                      int64_t halo)
+{
+    paper *p = user;
+    (void)data;
+    const share s = share_of(p->g, p->g->rank);
+    p->bytes += sf_halo_bytes(s.slab, s.slabs, outer, bytes, border, halo);
+    p->messages += halo > 0 ? (s.slab > 0) + (s.slab + 1 < s.slabs) : s.slabs - 1;
+    p->exchanges++;
+    return SF_OK;
+}
+
+/* What sf_group_attach makes, without other ranks. */
+static sf_status attach_on_paper(sf_group *g)
+{
+    const size_t n = (size_t)sf_network_params(g->net)->count;
+    sf_grad_tensor *t = NULL;
+    SF_TRY(sf_mem_alloc(&g->order, n, sizeof *g->order, SF_MEM_MISC));
+    g->n = grad_order(g->net, g->order);
+    SF_TRY(sf_mem_alloc(&t, n, sizeof *t, SF_MEM_MISC));
+    sf_status st = describe(g, t);
+    if (st == SF_OK) st = sf_grad_plan(&g->grad, g->rank, g->size, t, g->n, BUCKET_BYTES);
+    if (st == SF_OK) st = plan_squares(g);
+    sf_mem_free(t);
+    return st;
+}
+
+static sf_status fill_in(sf_group *g, sf_group_forecast *out)
+{
+    paper p = { .g = g };
+    *out = (sf_group_forecast){ .memory = sf_network_bytes(g->net),
+                                .flops = sf_network_step_flops(g->net),
+                                .parameters = sf_network_params(g->net)->total };
+    if (g->size == 1) return SF_OK;
+    SF_TRY(attach_on_paper(g));
+    sf_network_on_share(g->net, note, &p);
+    SF_TRY(sf_network_rehearse(g->net));
+    g->step_halo = p.bytes;
+    out->memory += sf_grad_room(g->grad);
+    out->grad_bytes = sf_grad_bytes(g->grad);
+    out->halo_bytes = p.bytes;
+    out->bytes = sf_group_step_bytes(g);
+    out->exchanges = p.exchanges;
+    /* of the gathered rows one per level, and one of squares */
+    out->messages = p.messages + sf_grad_messages(g->grad) +
+                    (int64_t)(g->size - 1) * (sf_network_levels(g->net) + 1);
+    return SF_OK;
+}
+
+sf_status sf_group_foresee(sf_group_forecast *out, const sf_network_options *whole, int rank,
+                           int ranks)
+{
+    sf_group g = { .rank = rank, .size = ranks, .batch = whole->batch, .arch = *whole->arch };
+    sf_network_options own = *whole;
+    memcpy(g.patch, whole->patch, sizeof g.patch);
+    SF_CHECK(ranks <= sf_group_most(whole->arch, whole->patch, whole->batch), SF_EINVAL,
+             "%d ranks are more than can share one training", ranks);
+    sf_group_share(&g, &own);
+    sf_status st = sf_mem_alloc(&g.row, (size_t)ranks + 1, sizeof *g.row, SF_MEM_MISC);
+    if (st == SF_OK) st = sf_network_create(&g.net, &own);
+    if (st == SF_OK) st = fill_in(&g, out);
+    sf_network_destroy(&g.net);
+    free_parts(&g);
+    return st;
 }
 
 int64_t sf_group_sent(const sf_group *g)

@@ -46,6 +46,20 @@ sf_status sf_group_step(sf_group *g, const sf_optim *o, double lr, int threads, 
 /** Collective: rank 0's momentum becomes complete, as a checkpoint needs it. */
 sf_status sf_group_collect(sf_group *g);
 
+/** One rank's part of a step, known without any other rank and without computing. */
+typedef struct {
+    double flops;                   /* sf_network_step_flops */
+    int64_t memory;                 /* bytes: sf_network_bytes and room for messages */
+    int64_t bytes;                  /* sent: what sf_group_step_bytes will say; of these ... */
+    int64_t grad_bytes, halo_bytes; /* ... gradients and weights; slices of the volume */
+    int64_t exchanges, messages;    /* calls of sf_halo_share; messages sent, of all kinds */
+    int64_t parameters;
+} sf_group_forecast;
+/** Not collective. `whole`: the network of one rank alone (batch = all samples). SF_EINVAL: more
+ *  ranks than sf_group_most. */
+sf_status sf_group_foresee(sf_group_forecast *out, const sf_network_options *whole, int rank,
+                           int ranks);
+
 /** By the formula (the exchanges are those of the last step), and as counted since sf_group_attach.
  *  Sums gathered for an online validation and
  *  sf_group_collect count in the latter alone. */

@@ -75,19 +75,26 @@ typedef struct {
     int64_t first, count;
 } job;
 
+static sf_network_options whole_network(const plan *p, const sf_arch *arch)
+{
+    return (sf_network_options){ .arch = arch,
+                                 .in_channels = CHANNELS,
+                                 .heads = HEADS,
+                                 .batch = p->batch,
+                                 .patch = { p->patch[0], p->patch[1], p->patch[2] },
+                                 .dtype = SF_F32,
+                                 .training = true,
+                                 .deep_supervision = true,
+                                 .threads = 1 };
+}
+
 static void make_job(job *j, const plan *p, sf_comm *c, int threads, int64_t bucket)
 {
     const sf_arch arch = arch_of(p);
     memset(j, 0, sizeof *j);
     CHECK_OK(sf_group_create(&j->group, c, &arch, p->patch, p->batch));
-    sf_network_options o = { .arch = &arch,
-                             .in_channels = CHANNELS,
-                             .heads = HEADS,
-                             .patch = { p->patch[0], p->patch[1], p->patch[2] },
-                             .dtype = SF_F32,
-                             .training = true,
-                             .deep_supervision = true,
-                             .threads = threads };
+    sf_network_options o = whole_network(p, &arch);
+    o.threads = threads;
     sf_group_share(j->group, &o);
     j->first = o.first;
     j->count = o.batch;
@@ -115,6 +122,19 @@ static void drop_job(job *j)
     sf_network_destroy(&j->net);
     sf_mem_free(j->x);
     sf_mem_free(j->y);
+}
+
+/* What was foretold without a step is what the step has sent. */
+static void check_forecast(const job *j, const plan *p, sf_comm *c)
+{
+    const sf_arch arch = arch_of(p);
+    const sf_network_options o = whole_network(p, &arch);
+    sf_group_forecast f;
+    CHECK_OK(sf_group_foresee(&f, &o, sf_comm_rank(c), sf_comm_size(c)));
+    CHECK(f.bytes == sf_group_step_bytes(j->group));
+    CHECK(sf_comm_size(c) == 1 || (f.grad_bytes > 0 && f.memory > sf_network_bytes(j->net)));
+    CHECK(sf_comm_size(c) > p->batch || f.halo_bytes == 0);
+    CHECK(f.flops == sf_network_step_flops(j->net));
 }
 
 static void one_step(job *j, const plan *p, int step, double *loss, double *norm)
@@ -153,6 +173,7 @@ static void train(const plan *p, sf_comm *c, int threads, int64_t bucket, int st
     job j;
     make_job(&j, p, c, threads, bucket);
     for (int s = 0; s < steps; s++) one_step(&j, p, s, &out->loss, &out->norm);
+    if (bucket == 0) check_forecast(&j, p, c);
     CHECK_OK(sf_params_hash(sf_network_params(j.net), out->weights));
     CHECK_OK(sf_group_collect(j.group));
     hash_momentum(sf_network_params(j.net), out->momentum);
