@@ -107,6 +107,13 @@ void sf_graph_own_slices(const sf_network *net, sf_shape shape, int64_t *lo, int
     *hi = sf_slabs_slice(&net->slabs, shape, net->slab + 1);
 }
 
+double sf_graph_own_part(const sf_network *net, sf_shape shape)
+{
+    int64_t lo, hi;
+    sf_graph_own_slices(net, shape, &lo, &hi);
+    return (double)(hi - lo) / (double)sf_slices(shape);
+}
+
 sf_status sf_graph_share(sf_network *net, sf_shape shape, void *data, int64_t outer, int64_t bytes,
                          int64_t halo)
 {

@@ -150,6 +150,8 @@ int sf_graph_tree_depth(const sf_network *net, int64_t leaves);
 void sf_graph_plan_slabs(sf_network *net);
 /** This network's slices [*lo, *hi) of a resolution. */
 void sf_graph_own_slices(const sf_network *net, sf_shape shape, int64_t *lo, int64_t *hi);
+/** The same as a part of all its slices, 0 to 1. */
+double sf_graph_own_part(const sf_network *net, sf_shape shape);
 /** Let the ranks of the sample share an array of `outer` runs of the slices of `shape`. */
 sf_status sf_graph_share(sf_network *net, sf_shape shape, void *data, int64_t outer, int64_t bytes,
                          int64_t halo);

@@ -161,24 +161,16 @@ int64_t sf_network_bytes(const sf_network *net) { return net->arena_bytes + net-
 
 const char *sf_network_isa(void) { return sf_cpu_isa_name(sf_cpu_isa()); }
 
-/** Part of a node's output that this network makes. */
-static double own_part(const sf_network *net, const sf_node *nd)
-{
-    const sf_shape shape = net->value[nd->out].shape;
-    int64_t lo, hi;
-    sf_graph_own_slices(net, shape, &lo, &hi);
-    return (double)(hi - lo) / (double)sf_slices(shape);
-}
-
 double sf_network_forward_macs(const sf_network *net)
 {
     double macs = 0;
     for (int i = 0; i < net->n_nodes; i++) {
         const sf_node *nd = &net->node[i];
+        const double part = sf_graph_own_part(net, net->value[nd->out].shape);
         if (nd->kind == SF_NODE_CONVT)
-            macs += sf_convt_macs(&nd->convt) * own_part(net, nd);
+            macs += sf_convt_macs(&nd->convt) * part;
         else if (nd->kind == SF_NODE_CONV || nd->kind == SF_NODE_HEAD)
-            macs += sf_conv_macs(&nd->conv) * own_part(net, nd);
+            macs += sf_conv_macs(&nd->conv) * part;
     }
     return macs;
 }

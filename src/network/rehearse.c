@@ -55,15 +55,7 @@ sf_status sf_network_rehearse(sf_network *net)
     return SF_OK;
 }
 
-/* Share of a value's slices that this rank makes. */
-static double own_part(const sf_network *net, sf_shape shape)
-{
-    int64_t lo, hi;
-    sf_graph_own_slices(net, shape, &lo, &hi);
-    return (double)(hi - lo) / (double)sf_slices(shape);
-}
-
-/* The same of the leaves of its weight gradient. */
+/* Share of the leaves of a weight gradient that this rank sums. */
 static double own_leaves(const sf_network *net, const sf_node *nd, sf_shape shape)
 {
     const int64_t first = sf_slabs_leaf(&net->slabs, shape, nd->leaves, net->slab);
@@ -81,8 +73,8 @@ double sf_network_step_flops(const sf_network *net)
         const sf_value *in = &net->value[nd->in[0]];
         const double macs = up ? sf_convt_macs(&nd->convt) : sf_conv_macs(&nd->conv);
         const double leaves = own_leaves(net, nd, up ? nd->convt.in : nd->conv.out);
-        sum += macs * (own_part(net, net->value[nd->out].shape) + leaves);
-        if (in->wants_grad) sum += macs * own_part(net, in->shape);
+        sum += macs * (sf_graph_own_part(net, net->value[nd->out].shape) + leaves);
+        if (in->wants_grad) sum += macs * sf_graph_own_part(net, in->shape);
     }
     return 2 * sum;
 }

@@ -210,3 +210,44 @@ done:
     sf_arrays_free(&array, count);
     return st;
 }
+
+/* The first key in which the descriptions of two runs differ; "" when they are equal. */
+static sf_status first_difference(char key[64], const char *mine, const char *other,
+                                  const char *path)
+{
+    json_t *a = NULL, *b = NULL, *value;
+    const char *name;
+    sf_status st;
+    key[0] = 0;
+    SF_GOTO(done, st, sf_json_parse(&a, mine, "this run"));
+    SF_GOTO(done, st, sf_json_parse(&b, other, path));
+    json_object_foreach(a, name, value)
+    {
+        if (key[0] == 0 && !json_equal(value, json_object_get(b, name)))
+            snprintf(key, 64, "%s", name);
+    }
+done:
+    json_decref(a);
+    json_decref(b);
+    return st;
+}
+
+sf_status sf_train_state_same_run(const sf_train_state *mine, const sf_train_state *s,
+                                  const char *path)
+{
+    char key[64];
+    SF_CHECK(s->epochs == mine->epochs && s->iterations == mine->iterations &&
+                 s->batch == mine->batch && s->key.seed == mine->key.seed &&
+                 s->key.fold == mine->key.fold,
+             SF_EINVAL,
+             "%s was made with epochs=%lld iterations=%lld batch=%lld seed=%llu fold=%d: use the "
+             "same options to continue, or another work folder",
+             path, (long long)s->epochs, (long long)s->iterations, (long long)s->batch,
+             (unsigned long long)s->key.seed, s->key.fold);
+    SF_TRY(first_difference(key, mine->extra_json, s->extra_json, path));
+    SF_CHECK(key[0] == 0, SF_EINVAL,
+             "%s was made with another '%s': use the same options to continue, or another work "
+             "folder",
+             path, key);
+    return SF_OK;
+}

@@ -25,6 +25,10 @@ sf_status sf_checkpoint_save(const char *path, const sf_train_state *s, const sf
  * network; the parameters may then be partly overwritten. */
 sf_status sf_checkpoint_load(const char *path, sf_train_state *s, sf_params *p, bool with_momentum);
 void sf_train_state_free(sf_train_state *s);
+/** May a run `mine` go on from the state `s` of the file `path`? Budget, seed, fold and extra_json
+ *  must be equal. SF_EINVAL names the file and the first option that is not. */
+sf_status sf_train_state_same_run(const sf_train_state *mine, const sf_train_state *s,
+                                  const char *path);
 /** Hash of the parameters in the file (decisions.md 4). */
 sf_status sf_checkpoint_hash(const char *path, char hex[65]);
 

@@ -7,6 +7,7 @@
 #include "train/group.h"
 #include "train/handover.h"
 #include "train/history.h"
+#include "train/memory.h"
 #include "train/pretrained.h"
 #include "train/validate.h"
 #include <math.h>
@@ -29,9 +30,8 @@ typedef struct {
     sf_train_state state;
     sf_prof prof;
     int64_t val_iterations;
-    sf_mem_process at_start;
-    int64_t live_at_start, memory; /* counted then; of the largest rank, as foretold */
-    double saved_at;               /* when checkpoint_latest was last written */
+    sf_train_memory memory;
+    double saved_at; /* when checkpoint_latest was last written */
     char dir[SF_PATH_MAX], latest[SF_PATH_MAX], best[SF_PATH_MAX], final[SF_PATH_MAX],
         history[SF_PATH_MAX];
 } trainer;
@@ -151,46 +151,6 @@ static sf_status make_loader(trainer *t, bool training, sf_loader **out)
     return sf_loader_create(out, &o);
 }
 
-/* The first key in which the descriptions of two runs differ; "" when they are equal. */
-static sf_status first_difference(char key[64], const char *mine, const char *other,
-                                  const char *path)
-{
-    json_t *a = NULL, *b = NULL, *value;
-    const char *name;
-    sf_status st;
-    key[0] = 0;
-    SF_GOTO(done, st, sf_json_parse(&a, mine, "this run"));
-    SF_GOTO(done, st, sf_json_parse(&b, other, path));
-    json_object_foreach(a, name, value)
-    {
-        if (key[0] == 0 && !json_equal(value, json_object_get(b, name)))
-            snprintf(key, 64, "%s", name);
-    }
-done:
-    json_decref(a);
-    json_decref(b);
-    return st;
-}
-
-static sf_status same_run(const trainer *t, const sf_train_state *s, const char *path)
-{
-    const sf_train_state *w = &t->state;
-    char key[64];
-    SF_CHECK(s->epochs == w->epochs && s->iterations == w->iterations && s->batch == w->batch &&
-                 s->key.seed == w->key.seed && s->key.fold == w->key.fold,
-             SF_EINVAL,
-             "%s was made with epochs=%lld iterations=%lld batch=%lld seed=%llu fold=%d: use the "
-             "same options to continue, or another work folder",
-             path, (long long)s->epochs, (long long)s->iterations, (long long)s->batch,
-             (unsigned long long)s->key.seed, s->key.fold);
-    SF_TRY(first_difference(key, w->extra_json, s->extra_json, path));
-    SF_CHECK(key[0] == 0, SF_EINVAL,
-             "%s was made with another '%s': use the same options to continue, or another work "
-             "folder",
-             path, key);
-    return SF_OK;
-}
-
 static sf_status cut_history(trainer *t, int64_t epoch)
 {
     return writes(t) ? sf_history_cut(t->history, epoch) : SF_OK;
@@ -206,7 +166,7 @@ static sf_status resume(trainer *t, bool begun)
     sf_train_state s = { 0 };
     sf_status st;
     SF_GOTO(done, st, sf_checkpoint_load(t->latest, &s, sf_network_params(t->net), true));
-    SF_GOTO(done, st, same_run(t, &s, t->latest));
+    SF_GOTO(done, st, sf_train_state_same_run(&t->state, &s, t->latest));
     if (strcmp(s.isa, sf_network_isa()) != 0)
         sf_log(SF_LOG_WARN, "resume", "isa=%s checkpoint_isa=%s: the last bits will differ",
                sf_network_isa(), s.isa);
@@ -438,59 +398,6 @@ static sf_status drop_predictions(trainer *t)
     return SF_OK;
 }
 
-static double mib(int64_t bytes) { return (double)bytes / 1048576.0; }
-
-/* Bytes of the preprocessed cases of a list, which are mapped. */
-static sf_status mapped_bytes(const trainer *t, const sf_id_list *list, int64_t *bytes)
-{
-    for (int i = 0; i < list->count; i++) {
-        sf_case_view v;
-        SF_TRY(sf_cases_get(t->cases, sf_cases_index(t->cases, list->id[i]), &v));
-        const int64_t *n = v.props.shape;
-        *bytes +=
-            n[0] * n[1] * n[2] * (v.channels * (int64_t)sizeof *v.data + (int64_t)sizeof *v.seg);
-    }
-    return SF_OK;
-}
-
-/* What is still to come is known: each step, then validation, which has the parameters alone
- * beside it. Pages of the cases stay as long as there is room. */
-static sf_status foretell(const trainer *t, int64_t most[3])
-{
-    const sf_params *p = sf_network_params(t->net);
-    SF_TRY(sf_validate_bytes(&most[1], t->opt, t->cases));
-    most[0] = sf_mem_live(SF_MEM_CATEGORIES) - t->live_at_start +
-              sf_loader_scratch_bytes(t->train) + sf_loader_scratch_bytes(t->val);
-    most[1] += 3 * p->total * (int64_t)sizeof(float);
-    SF_TRY(mapped_bytes(t, t->opt->train, &most[2]));
-    return t->opt->key.fold == SF_FOLD_ALL ? SF_OK : mapped_bytes(t, t->opt->val, &most[2]);
-}
-
-static sf_status foretell_memory(trainer *t)
-{
-    int64_t most[3] = { 0 };
-    SF_TRY(sf_comm_agree(t->comm, foretell(t, most)));
-    SF_TRY(sf_comm_max_i64(t->comm, most, 3));
-    t->memory = most[2] + (most[0] > most[1] ? most[0] : most[1]);
-    sf_log(SF_LOG_INFO, "memory",
-           "peak_mib=%.1f training_mib=%.1f validation_mib=%.1f data_mib=%.1f", mib(t->memory),
-           mib(most[0]), mib(most[1]), mib(most[2]));
-    return SF_OK;
-}
-
-/* The same as the system saw it, where it was not more before. */
-static sf_status measure_memory(trainer *t)
-{
-    sf_mem_process now;
-    sf_mem_of_process(&now);
-    int64_t most = now.highest > t->at_start.highest ? now.highest - t->at_start.resident : 0;
-    SF_TRY(sf_comm_max_i64(t->comm, &most, 1));
-    if (most > 0)
-        sf_log(SF_LOG_INFO, "memory", "foretold_mib=%.1f measured_mib=%.1f", mib(t->memory),
-               mib(most));
-    return SF_OK;
-}
-
 static sf_status begin_training(trainer *t, bool begun)
 {
     SF_TRY(make_loader(t, true, &t->train));
@@ -503,7 +410,9 @@ static sf_status train_all(trainer *t)
     bool begun = sf_path_is_file(t->latest);
     SF_TRY(ask_first(t, &begun));
     SF_TRY(sf_comm_agree(t->comm, begin_training(t, begun)));
-    SF_TRY(foretell_memory(t));
+    const int64_t scratch = sf_loader_scratch_bytes(t->train) + sf_loader_scratch_bytes(t->val);
+    SF_TRY(sf_train_memory_foretell(&t->memory, t->comm, t->opt, t->cases, scratch,
+                                    sf_network_params(t->net)->total));
     t->saved_at = sf_now();
     while (t->state.epoch < t->state.epochs) SF_TRY(run_epoch(t));
     SF_TRY(sf_comm_agree(t->comm, drop_predictions(t)));
@@ -522,7 +431,7 @@ static sf_status load_weights(trainer *t, const char *path)
 {
     sf_train_state s = { 0 };
     sf_status st = sf_checkpoint_load(path, &s, sf_network_params(t->net), false);
-    if (st == SF_OK) st = same_run(t, &s, path);
+    if (st == SF_OK) st = sf_train_state_same_run(&t->state, &s, path);
     sf_train_state_free(&s);
     return st;
 }
@@ -640,14 +549,14 @@ static sf_status train_and_validate(trainer *t)
     bool done = sf_train_is_done(o->work, &o->key, o->plans, o->val, o->save_probabilities);
     SF_TRY(ask_first(t, &done));
     SF_TRY(done ? SF_OK : validate(t));
-    return t->memory > 0 ? measure_memory(t) : SF_OK;
+    return sf_train_memory_measure(&t->memory, t->comm);
 }
 
 sf_status sf_train_run(sf_comm *group, const sf_train_options *opt)
 {
-    trainer t = { .opt = opt, .comm = group, .live_at_start = sf_mem_live(SF_MEM_CATEGORIES) };
+    trainer t = { .opt = opt, .comm = group };
     sf_status st;
-    sf_mem_of_process(&t.at_start);
+    sf_train_memory_begin(&t.memory);
     SF_GOTO(done, st, sf_comm_agree(group, describe(&t)));
     SF_GOTO(done, st, sf_group_create(&t.group, group, &t.cfg->arch, t.cfg->patch, t.state.batch));
     SF_GOTO(done, st, sf_comm_agree(group, setup(&t)));
