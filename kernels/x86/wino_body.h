@@ -22,6 +22,8 @@ enum {
     OB = CG / SF_CBLOCK,    /* the same in blocks */
     COLS = CG / (2 * VLEN), /* register tiles are two vectors wide */
     MAX_BLOCK = 72,         /* tiles of a block */
+    UNIT = 12,              /* statistics are summed over so many tiles; blocks have whole units */
+    AHEAD = 24 * CG,        /* floats of U fetched before they are used */
     PAD = 32,               /* floats between coordinates: no multiple of 4 KiB */
     CUBE = MAX_COORDS * SF_CBLOCK,
     TAPS = 16 * 27 * SF_CBLOCK /* floats: the taps of 16 inputs */
@@ -43,13 +45,22 @@ static wino_kind kind_of(int kernel, int stride, int64_t extent, bool gradient)
     return extent > 6 ? K4 : K2;
 }
 
-/* Tiles whose V and M stay about in L2. */
+/* A second-level cache of 2 MiB stands before a slow third level: there what is worked on must fit.
+ * Smaller ones stand before a fast one. Sizes of blocks change the speed alone, never a bit. */
+static bool is_large(int64_t l2) { return l2 >= 3 << 19; }
+static bool fits(int64_t bytes, int64_t l2) { return bytes <= l2 * 7 / 8; }
+
+/* Tiles whose V and M stay about in L2, with U where that is possible. */
 static int64_t block_tiles(const wino_geo *g)
 {
-    const int64_t bytes = g->coords * (g->ib * SF_CBLOCK + CG) * 4;
-    int64_t n = (400 << 10) / bytes / ROWS * ROWS;
-    if (n < 24) n = 24;
-    return n > MAX_BLOCK ? MAX_BLOCK : n;
+    const int64_t l2 = sf_cpu_l2_bytes(), tile = g->coords * (g->ib * SF_CBLOCK + CG) * 4;
+    const int64_t u = g->coords * g->ib * SF_CBLOCK * g->groups * CG * 4;
+    const int64_t kept = u > l2 / 2 ? 0 : u; /* what is larger is read anew for every block */
+    const bool small = is_large(l2) && u < 2 * l2 && !fits(2 * UNIT * tile + kept, l2) &&
+                       fits(UNIT * tile + kept, l2);
+    const int64_t least = small ? UNIT : 2 * UNIT;
+    const int64_t n = (400 << 10) / tile / UNIT * UNIT;
+    return n < least ? least : n > MAX_BLOCK ? MAX_BLOCK : n;
 }
 
 /* gradient: of the input, from the output's gradient */
@@ -358,6 +369,9 @@ FLAT void product(const int rows, int64_t blocks, const float *v, int64_t step, 
     for (int64_t b = 0; b < blocks; b++, v += step)
         for (int k = 0; k < SF_CBLOCK; k++, u += CG) {
             const V w0 = v_load(u), w1 = v_load(u + VLEN);
+#pragma GCC unroll 2
+            for (int j = 0; j < 2 * VLEN; j += SF_CBLOCK)
+                _mm_prefetch((const char *)(u + AHEAD + j), _MM_HINT_T0);
 #pragma GCC unroll 16
             for (int r = 0; r < rows; r++) {
                 const V x = v_set1(v[r * SF_CBLOCK + k]);

@@ -25,7 +25,11 @@ static bool is_wide(const wino_geo *g) { return g->coords * du_step(g) <= WIDE_F
 /* V and Z of a batch against dU, which is read and written with each. */
 static int64_t batch_tiles(const wino_geo *g)
 {
-    const int64_t n = g->coords * du_step(g) > MANY_FLOATS ? MOST_TILES : 48;
+    const int64_t l2 = sf_cpu_l2_bytes(), du = g->coords * du_step(g);
+    const int64_t tile = g->coords * (g->ib + z_blocks(g)) * SF_CBLOCK;
+    int64_t n = du > MANY_FLOATS ? MOST_TILES : 48;
+    if (is_large(l2) && !fits((du + n * tile) * 4, l2) && fits((du + UNIT * tile) * 4, l2))
+        n = UNIT;
     return n < g->tiles ? n : g->tiles;
 }
 
