@@ -283,13 +283,18 @@ static void transform_tile(const wino_geo *g, wino_op op, const source *s, int64
 
 /* --- weights -------------------------------------------------------------------------------- */
 
-/* dst[i][16] = src[lane][i] for `count` i; lanes past the last read as 0. */
-static void to_lanes(const float *src, int64_t lane_stride, int lanes, int64_t count, float *dst)
+/* dst[i][16] = src[lane][i] for `count` i; lanes past the last read as 0. What lies `ahead` floats
+ * further is wanted next. */
+static void to_lanes(const float *src, int64_t lane_stride, int lanes, int64_t count, int64_t ahead,
+                     float *dst)
 {
     for (int64_t i = 0; i < count; i += VLEN)
         for (int h = 0; h < BLOCK_V; h++) {
             const int n = count - i < VLEN ? (int)(count - i) : VLEN;
             V r[VLEN];
+            for (int l = 0; l < VLEN && h * VLEN + l < lanes; l++)
+                _mm_prefetch((const char *)(src + (h * VLEN + l) * lane_stride + i + ahead),
+                             _MM_HINT_T1);
 #pragma GCC unroll 16
             for (int l = 0; l < VLEN; l++)
                 r[l] = h * VLEN + l < lanes ? v_load_part(src + (h * VLEN + l) * lane_stride + i, n)
@@ -337,10 +342,10 @@ static void fill_u(const wino_geo *g, const weights *w, const sf_block_at *b, co
     memset(taps, 0, (size_t)(SF_CBLOCK * count * SF_CBLOCK) * sizeof *taps);
     if (!w->swap)
         to_lanes(w->weight + (q->first * w->in + b->first) * count, w->in * count, (int)q->lanes,
-                 b->lanes * count, taps);
+                 b->lanes * count, SF_CBLOCK * count, taps);
     for (int64_t r = 0; w->swap && r < b->lanes; r++)
         to_lanes(w->weight + ((b->first + r) * w->in + q->first) * count, count, (int)q->lanes,
-                 count, taps + r * count * SF_CBLOCK);
+                 count, SF_CBLOCK * w->in * count, taps + r * count * SF_CBLOCK);
     const int64_t row = g->t[2] * SF_CBLOCK, plane = g->t[1] * row;
     const int64_t s = w->swap ? -SF_CBLOCK : SF_CBLOCK;
     const wino_walk from = { s * k[1] * k[2], s * k[2], s }, x = { plane, row, SF_CBLOCK };
