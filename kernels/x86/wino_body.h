@@ -423,14 +423,14 @@ static void products(const wino_geo *g, int64_t count, const float *v, const flo
     products_sized(g, count, 0, g->ib, v, u, false, m);
 }
 
-/* One block of inputs; the first starts the sums. */
-static void products_block(const wino_geo *g, int64_t count, int64_t b, const float *v,
-                           const float *u, float *m)
+/* Blocks [b0, b1) of the inputs; the first start the sums. */
+static void products_part(const wino_geo *g, int64_t count, int64_t b0, int64_t b1, const float *v,
+                          const float *u, float *m)
 {
-    if (b == 0)
-        products_sized(g, count, b, b + 1, v, u, false, m);
+    if (b0 == 0)
+        products_sized(g, count, b0, b1, v, u, false, m);
     else
-        products_sized(g, count, b, b + 1, v, u, true, m);
+        products_sized(g, count, b0, b1, v, u, true, m);
 }
 
 /* --- storing -------------------------------------------------------------------------------- */

@@ -31,8 +31,8 @@ enum {
     DEEP_ROWS = 96,
     MOST_DEEP_ROWS = 256,
     DEEP_M = 1 << 20, /* bytes */
-    DEEP_WEIGHTS = 1 << 19,
-    DU_PITCH = SF_CBLOCK * CG + 16
+    DEEP_U = 1 << 18, /* bytes */
+    DEEP_WEIGHTS = 1 << 19
 };
 static bool is_deep(const wino_geo *g, int64_t samples)
 {
@@ -199,9 +199,18 @@ static void run_shallow(const pass *p, double *stats, int threads)
 
 /* --- deep layers ----------------------------------------------------------------------------- */
 
+/* Input blocks at a time: as many as their U stays in a cache; M is read and written once for them.
+ */
+static int64_t deep_blocks(const wino_geo *g)
+{
+    const int64_t n = DEEP_U / (g->coords * SF_CBLOCK * CG * 4);
+    return n < 1 ? 1 : n > g->ib ? g->ib : n;
+}
+static int64_t deep_pitch(const wino_geo *g) { return deep_blocks(g) * SF_CBLOCK * CG + 16; }
+
 static size_t deep_own(const wino_geo *g, int64_t samples)
 {
-    return CUBE + TAPS + lines16(g->coords * DU_PITCH) +
+    return CUBE + TAPS + lines16(g->coords * deep_pitch(g)) +
            lines16(g->coords * m_pitch(samples * g->tiles));
 }
 
@@ -211,11 +220,14 @@ static void run_deep_group(const pass *p, const int64_t *list, int64_t tiles, in
 {
     const wino_geo *g = &p->g;
     const int64_t rows = p->c->in.n * tiles, vp = v_pitch(g, rows), mp = m_pitch(rows);
-    float *u = own + CUBE + TAPS, *m = u + lines16(g->coords * DU_PITCH);
-    for (int64_t b = 0; b < g->ib; b++) {
-        group_u(p, group, b, u, DU_PITCH, own);
+    const int64_t pitch = deep_pitch(g), step = deep_blocks(g);
+    float *u = own + CUBE + TAPS, *m = u + lines16(g->coords * pitch);
+    for (int64_t b = 0; b < g->ib; b += step) {
+        const int64_t end = b + step < g->ib ? b + step : g->ib;
+        for (int64_t i = b; i < end; i++)
+            group_u(p, group, i, u + (i - b) * SF_CBLOCK * CG, pitch, own);
         for (int k = 0; k < g->coords; k++)
-            products_block(g, rows, b, p->v + k * vp, u + k * DU_PITCH, m + k * mp);
+            products_part(g, rows, b, end, p->v + k * vp, u + k * pitch, m + k * mp);
     }
     for (int64_t n = 0; n < p->c->in.n; n++)
         store_group(p, n, group, list, tiles, m + n * tiles * CG, mp, own);

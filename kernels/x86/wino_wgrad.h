@@ -1,7 +1,13 @@
 /* Gradient of the weights: dU = (A dY A^T) . (B^T d B) summed over tiles in order, dW = G^T dU G,
  * the exact adjoint of the forward pass. Part of wino_body.h, after its loading and transforms. */
 /* dU up to this size is kept as a whole, so that V and Z are read once. */
-enum { WIDE_FLOATS = 4 << 20, MANY_FLOATS = 3 << 19, CHUNK = 16, MOST_TILES = 256 };
+enum {
+    DU_PITCH = SF_CBLOCK * CG + 16,
+    WIDE_FLOATS = 4 << 20,
+    MANY_FLOATS = 3 << 19,
+    CHUNK = 16,
+    MOST_TILES = 256
+};
 
 typedef struct {
     const sf_conv *c;
