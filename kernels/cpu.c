@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct {
     const char *name;
@@ -43,4 +44,13 @@ const char *sf_cpu_isa_name(unsigned isa)
     for (int i = N_CAPS - 1; i > 0; i--)
         if ((caps[i].isa & ~caps[i - 1].isa) & isa) return caps[i].name;
     return caps[0].name;
+}
+
+int64_t sf_cpu_l2_bytes(void)
+{
+    long bytes = 0;
+#ifdef _SC_LEVEL2_CACHE_SIZE
+    bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+#endif
+    return bytes > 0 ? bytes : 1 << 20;
 }

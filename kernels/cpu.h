@@ -6,6 +6,7 @@
  *  Thread-safe, not collective, cannot fail: an unknown cap is named in a warning and ignored. */
 #ifndef SF_KERNELS_CPU_H
 #define SF_KERNELS_CPU_H
+#include <stdint.h>
 
 enum {
     SF_ISA_AVX2 = 1,   /* AVX2 and FMA */
@@ -17,5 +18,8 @@ enum {
 unsigned sf_cpu_isa(void);
 /** Name of the highest bit: "bf16", "avx512", "avx2" or "ref"; for logs and checkpoints. */
 const char *sf_cpu_isa_name(unsigned isa);
+/** Second-level cache of a core, bytes; 1 MiB where the system does not say. For the sizes of
+ * blocks alone: no result may depend on it. */
+int64_t sf_cpu_l2_bytes(void);
 
 #endif

@@ -23,6 +23,8 @@ enum {
     OB = CG / SF_CBLOCK,    /* the same in blocks */
     COLS = CG / (2 * VLEN), /* register tiles are two vectors wide */
     MAX_BLOCK = 72,         /* tiles of a block */
+    UNIT = 12,              /* statistics are summed over so many tiles; blocks have whole units */
+    AHEAD = 24 * CG,        /* floats of U fetched before they are used */
     PAD = 32,               /* floats between coordinates: no multiple of 4 KiB */
     CUBE = MAX_COORDS * SF_CBLOCK,
     TAPS = 16 * 27 * SF_CBLOCK /* floats: the taps of 16 inputs */
@@ -44,13 +46,22 @@ static wino_kind kind_of(int kernel, int stride, int64_t extent, bool gradient)
     return extent > 6 ? K4 : K2;
 }
 
-/* Tiles whose V and M stay about in L2. */
+/* A second-level cache of 2 MiB stands before a slow third level: there what is worked on must fit.
+ * Smaller ones stand before a fast one. Sizes of blocks change the speed alone, never a bit. */
+static bool is_large(int64_t l2) { return l2 >= 3 << 19; }
+static bool fits(int64_t bytes, int64_t l2) { return bytes <= l2 * 7 / 8; }
+
+/* Tiles whose V and M stay about in L2, with U where that is possible. */
 static int64_t block_tiles(const wino_geo *g)
 {
-    const int64_t bytes = g->coords * (g->ib * SF_CBLOCK + CG) * 4;
-    int64_t n = (400 << 10) / bytes / ROWS * ROWS;
-    if (n < 24) n = 24;
-    return n > MAX_BLOCK ? MAX_BLOCK : n;
+    const int64_t l2 = sf_cpu_l2_bytes(), tile = g->coords * (g->ib * SF_CBLOCK + CG) * 4;
+    const int64_t u = g->coords * g->ib * SF_CBLOCK * g->groups * CG * 4;
+    const int64_t kept = u > l2 / 2 ? 0 : u; /* what is larger is read anew for every block */
+    const bool small = is_large(l2) && u < 2 * l2 && !fits(2 * UNIT * tile + kept, l2) &&
+                       fits(UNIT * tile + kept, l2);
+    const int64_t least = small ? UNIT : 2 * UNIT;
+    const int64_t n = (400 << 10) / tile / UNIT * UNIT;
+    return n < least ? least : n > MAX_BLOCK ? MAX_BLOCK : n;
 }
 
 /* gradient: of the input, from the output's gradient */
@@ -285,13 +296,18 @@ static void transform_tile(const wino_geo *g, wino_op op, const source *s, int64
 
 /* --- weights -------------------------------------------------------------------------------- */
 
-/* dst[i][16] = src[lane][i] for `count` i; lanes past the last read as 0. */
-static void to_lanes(const float *src, int64_t lane_stride, int lanes, int64_t count, float *dst)
+/* dst[i][16] = src[lane][i] for `count` i; lanes past the last read as 0. What lies `ahead` floats
+ * further is wanted next. */
+static void to_lanes(const float *src, int64_t lane_stride, int lanes, int64_t count, int64_t ahead,
+                     float *dst)
 {
     for (int64_t i = 0; i < count; i += VLEN)
         for (int h = 0; h < BLOCK_V; h++) {
             const int n = count - i < VLEN ? (int)(count - i) : VLEN;
             V r[VLEN];
+            for (int l = 0; l < VLEN && h * VLEN + l < lanes; l++)
+                _mm_prefetch((const char *)(src + (h * VLEN + l) * lane_stride + i + ahead),
+                             _MM_HINT_T1);
 #pragma GCC unroll 16
             for (int l = 0; l < VLEN; l++)
                 r[l] = h * VLEN + l < lanes ? v_load_part(src + (h * VLEN + l) * lane_stride + i, n)
@@ -339,10 +355,10 @@ static void fill_u(const wino_geo *g, const weights *w, const sf_block_at *b, co
     memset(taps, 0, (size_t)(SF_CBLOCK * count * SF_CBLOCK) * sizeof *taps);
     if (!w->swap)
         to_lanes(w->weight + (q->first * w->in + b->first) * count, w->in * count, (int)q->lanes,
-                 b->lanes * count, taps);
+                 b->lanes * count, SF_CBLOCK * count, taps);
     for (int64_t r = 0; w->swap && r < b->lanes; r++)
         to_lanes(w->weight + ((b->first + r) * w->in + q->first) * count, count, (int)q->lanes,
-                 count, taps + r * count * SF_CBLOCK);
+                 count, SF_CBLOCK * w->in * count, taps + r * count * SF_CBLOCK);
     const int64_t row = g->t[2] * SF_CBLOCK, plane = g->t[1] * row;
     const int64_t s = w->swap ? -SF_CBLOCK : SF_CBLOCK;
     const wino_walk from = { s * k[1] * k[2], s * k[2], s }, x = { plane, row, SF_CBLOCK };
@@ -371,6 +387,9 @@ FLAT void product(const int rows, int64_t blocks, const float *v, int64_t step, 
     for (int64_t b = 0; b < blocks; b++, v += step)
         for (int k = 0; k < SF_CBLOCK; k++, u += CG) {
             const V w0 = v_load(u), w1 = v_load(u + VLEN);
+#pragma GCC unroll 2
+            for (int j = 0; j < 2 * VLEN; j += SF_CBLOCK)
+                _mm_prefetch((const char *)(u + AHEAD + j), _MM_HINT_T0);
 #pragma GCC unroll 16
             for (int r = 0; r < rows; r++) {
                 const V x = v_set1(v[r * SF_CBLOCK + k]);
@@ -417,14 +436,14 @@ static void products(const wino_geo *g, int64_t count, const float *v, const flo
     products_sized(g, count, 0, g->ib, v, u, false, m);
 }
 
-/* One block of inputs; the first starts the sums. */
-static void products_block(const wino_geo *g, int64_t count, int64_t b, const float *v,
-                           const float *u, float *m)
+/* Blocks [b0, b1) of the inputs; the first start the sums. */
+static void products_part(const wino_geo *g, int64_t count, int64_t b0, int64_t b1, const float *v,
+                          const float *u, float *m)
 {
-    if (b == 0)
-        products_sized(g, count, b, b + 1, v, u, false, m);
+    if (b0 == 0)
+        products_sized(g, count, b0, b1, v, u, false, m);
     else
-        products_sized(g, count, b, b + 1, v, u, true, m);
+        products_sized(g, count, b0, b1, v, u, true, m);
 }
 
 /* --- storing -------------------------------------------------------------------------------- */

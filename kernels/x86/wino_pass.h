@@ -12,7 +12,7 @@ typedef struct {
     const float *bias;
     limits box;   /* of the outputs that are held */
     bool stream;  /* outputs too large for the caches */
-    double *sums; /* [sample][block][2 layers of tiles][slices of a tile][2][ob*16], or NULL */
+    double *sums; /* [sample][unit][2 layers of tiles][slices of a tile][2][ob*16], or NULL */
     float *u, *v,
         *own; /* weights; inputs of a deep pass; what a thread works in, own_floats each */
     size_t own_floats;
@@ -26,35 +26,54 @@ static int64_t v_pitch(const wino_geo *g, int64_t tiles) { return g->ib * SF_CBL
 static int64_t m_pitch(int64_t rows) { return rows * CG + PAD / 2; }
 
 /* Few tiles, many channels: U of 16 inputs x CG outputs is made in the cache and used at once for
- * the tiles of all samples. */
-enum { DEEP_ROWS = 96, DEEP_WEIGHTS = 1 << 19, DU_PITCH = SF_CBLOCK * CG + 16 };
+ * the tiles of all samples. More than DEEP_ROWS tiles only as far as their M stays there too. */
+enum {
+    DEEP_ROWS = 96,
+    MOST_DEEP_ROWS = 256,
+    DEEP_M = 1 << 20, /* bytes */
+    DEEP_U = 1 << 18, /* bytes */
+    DEEP_WEIGHTS = 1 << 19
+};
 static bool is_deep(const wino_geo *g, int64_t samples)
 {
-    return samples * g->tiles <= DEEP_ROWS &&
+    const int64_t rows = samples * g->tiles, most = DEEP_M / (g->coords * CG * 4);
+    return (rows <= DEEP_ROWS || (rows <= most && rows <= MOST_DEEP_ROWS)) &&
            g->coords * g->ib * SF_CBLOCK * g->groups * CG > DEEP_WEIGHTS;
 }
 
 /* --- statistics ----------------------------------------------------------------------------- */
 
-/* The statistics of a slice are summed tile by tile within a block, then over the blocks of a
- * layer (the tiles of one index along the axis of the slices). A block meets two layers at most. */
+/* The statistics of a slice are summed tile by tile within a unit, then over the units of a layer
+ * (the tiles of one index along the axis of the slices). A unit meets two layers at most. */
 static int slice_axis(const wino_geo *g) { return sf_slice_axis(g->extent); }
 static int64_t layer_tiles(const wino_geo *g)
 {
     return g->grid[2] * (slice_axis(g) == 0 ? g->grid[1] : 1);
 }
 static int64_t pass_blocks(const wino_geo *g) { return (g->tiles + g->block - 1) / g->block; }
+static int64_t pass_units(const wino_geo *g) { return (g->tiles + UNIT - 1) / UNIT; }
 static int64_t layer_floats(const wino_geo *g) /* doubles, in truth */
 {
     return g->m[slice_axis(g)] * 2 * g->ob * SF_CBLOCK;
 }
-static bool sums_fit(const wino_geo *g) { return layer_tiles(g) >= g->block; }
+/* Not where one sample alone would be a deep pass: a batch that is shared by ranks must have the
+ * statistics of the whole one, bit for bit. */
+static bool sums_fit(const wino_geo *g) { return layer_tiles(g) >= UNIT && !is_deep(g, 1); }
 
-static double *sums_at(const pass *p, int64_t n, int64_t block, int64_t layer)
+static double *sums_at(const pass *p, int64_t n, int64_t unit, int64_t layer)
 {
     const wino_geo *g = &p->g;
-    const int64_t first = block * g->block / layer_tiles(g);
-    return p->sums + ((n * pass_blocks(g) + block) * 2 + layer - first) * layer_floats(g);
+    const int64_t first = unit * UNIT / layer_tiles(g);
+    return p->sums + ((n * pass_units(g) + unit) * 2 + layer - first) * layer_floats(g);
+}
+
+/* Of the units of one block. */
+static void clear_sums(const pass *p, int64_t n, int64_t first_tile, int64_t end_tile)
+{
+    const int64_t u0 = first_tile / UNIT, u1 = (end_tile + UNIT - 1) / UNIT;
+    const int64_t unit = 2 * layer_floats(&p->g);
+    memset(p->sums + (n * pass_units(&p->g) + u0) * unit, 0,
+           (size_t)((u1 - u0) * unit) * sizeof *p->sums);
 }
 
 static void combine_sums(const pass *p, int64_t n, int64_t layer, double *stats)
@@ -62,15 +81,15 @@ static void combine_sums(const pass *p, int64_t n, int64_t layer, double *stats)
     const wino_geo *g = &p->g;
     const int axis = slice_axis(g);
     const int64_t lt = layer_tiles(g), lanes = g->ob * SF_CBLOCK, slices = g->extent[axis];
-    const int64_t b0 = layer * lt / g->block, b1 = ((layer + 1) * lt - 1) / g->block;
+    const int64_t u0 = layer * lt / UNIT, u1 = ((layer + 1) * lt - 1) / UNIT;
     for (int s = 0; s < g->m[axis]; s++) {
         const int64_t slice = layer * g->m[axis] + s;
         if (slice < p->box.lo[axis] || slice >= p->box.hi[axis]) continue;
         for (int64_t c = 0; c < lanes; c++)
             for (int q = 0; q < 2; q++) {
                 double sum = 0;
-                for (int64_t b = b0; b <= b1; b++)
-                    sum += sums_at(p, n, b, layer)[(s * 2 + q) * lanes + c];
+                for (int64_t u = u0; u <= u1; u++)
+                    sum += sums_at(p, n, u, layer)[(s * 2 + q) * lanes + c];
                 stats[((n * lanes + c) * slices + slice) * 2 + q] = sum;
             }
     }
@@ -110,14 +129,15 @@ static target open_target(const pass *p, int64_t n, int64_t q)
 }
 
 /* Rows of M of one group back to the outputs. */
-static void store_group(const pass *p, int64_t n, int64_t group, int64_t block, const int64_t *list,
-                        int64_t count, const float *m, int64_t pitch, float *cube)
+static void store_group(const pass *p, int64_t n, int64_t group, const int64_t *list, int64_t count,
+                        const float *m, int64_t pitch, float *cube)
 {
     const wino_geo *g = &p->g;
     for (int64_t q = group * OB; q < group * OB + OB && q < g->ob; q++) {
         target t = open_target(p, n, q);
         for (int64_t i = 0; i < count; i++) {
-            if (p->sums) t.sums = sums_at(p, n, block, list[i] / layer_tiles(g)) + q * SF_CBLOCK;
+            if (p->sums)
+                t.sums = sums_at(p, n, list[i] / UNIT, list[i] / layer_tiles(g)) + q * SF_CBLOCK;
             store_tile(g, &t, list[i], m + i * CG + q % OB * SF_CBLOCK, pitch, cube);
         }
     }
@@ -132,16 +152,14 @@ static void run_block(const pass *p, int64_t n, int64_t block, float *own)
     const int64_t count = list_tiles(g, first, end, &p->box, list);
     const int64_t vp = v_pitch(g, count), mp = m_pitch(count);
     float *cube = own, *v = cube + CUBE, *m = v + g->coords * v_pitch(g, g->block);
-    if (p->sums)
-        memset(p->sums + (n * pass_blocks(g) + block) * 2 * layer_floats(g), 0,
-               (size_t)(2 * layer_floats(g)) * sizeof *p->sums);
+    if (p->sums) clear_sums(p, n, first, end);
     for (int64_t b = 0; b < g->ib && count > 0; b++)
         load_tiles(p, n, b, list, count, v, 0, count, cube);
     for (int64_t group = 0; group < g->groups && count > 0; group++) {
         const float *u = p->u + group * g->coords * u_pitch(g);
         for (int k = 0; k < g->coords; k++)
             products(g, count, v + k * vp, u + k * u_pitch(g), m + k * mp);
-        store_group(p, n, group, block, list, count, m, mp, cube);
+        store_group(p, n, group, list, count, m, mp, cube);
     }
 }
 
@@ -184,9 +202,18 @@ static void run_shallow(const pass *p, double *stats, int threads)
 
 /* --- deep layers ----------------------------------------------------------------------------- */
 
+/* Input blocks at a time: as many as their U stays in a cache; M is read and written once for them.
+ */
+static int64_t deep_blocks(const wino_geo *g)
+{
+    const int64_t n = DEEP_U / (g->coords * SF_CBLOCK * CG * 4);
+    return n < 1 ? 1 : n > g->ib ? g->ib : n;
+}
+static int64_t deep_pitch(const wino_geo *g) { return deep_blocks(g) * SF_CBLOCK * CG + 16; }
+
 static size_t deep_own(const wino_geo *g, int64_t samples)
 {
-    return CUBE + TAPS + lines16(g->coords * DU_PITCH) +
+    return CUBE + TAPS + lines16(g->coords * deep_pitch(g)) +
            lines16(g->coords * m_pitch(samples * g->tiles));
 }
 
@@ -196,20 +223,23 @@ static void run_deep_group(const pass *p, const int64_t *list, int64_t tiles, in
 {
     const wino_geo *g = &p->g;
     const int64_t rows = p->c->in.n * tiles, vp = v_pitch(g, rows), mp = m_pitch(rows);
-    float *u = own + CUBE + TAPS, *m = u + lines16(g->coords * DU_PITCH);
-    for (int64_t b = 0; b < g->ib; b++) {
-        group_u(p, group, b, u, DU_PITCH, own);
+    const int64_t pitch = deep_pitch(g), step = deep_blocks(g);
+    float *u = own + CUBE + TAPS, *m = u + lines16(g->coords * pitch);
+    for (int64_t b = 0; b < g->ib; b += step) {
+        const int64_t end = b + step < g->ib ? b + step : g->ib;
+        for (int64_t i = b; i < end; i++)
+            group_u(p, group, i, u + (i - b) * SF_CBLOCK * CG, pitch, own);
         for (int k = 0; k < g->coords; k++)
-            products_block(g, rows, b, p->v + k * vp, u + k * DU_PITCH, m + k * mp);
+            products_part(g, rows, b, end, p->v + k * vp, u + k * pitch, m + k * mp);
     }
     for (int64_t n = 0; n < p->c->in.n; n++)
-        store_group(p, n, group, 0, list, tiles, m + n * tiles * CG, mp, own);
+        store_group(p, n, group, list, tiles, m + n * tiles * CG, mp, own);
 }
 
 static void run_deep(const pass *p, int threads)
 {
     const wino_geo *g = &p->g;
-    int64_t list[DEEP_ROWS];
+    int64_t list[MOST_DEEP_ROWS];
     const int64_t samples = p->c->in.n, tiles = list_tiles(g, 0, g->tiles, &p->box, list);
     const int64_t rows = samples * tiles;
 #pragma omp parallel num_threads(threads)
@@ -236,7 +266,7 @@ static size_t block_own(const wino_geo *g)
 
 static size_t sums_floats(const wino_geo *g, int64_t samples)
 {
-    return sums_fit(g) ? (size_t)(samples * pass_blocks(g) * 4 * layer_floats(g)) : 0;
+    return sums_fit(g) ? (size_t)(samples * pass_units(g) * 4 * layer_floats(g)) : 0;
 }
 
 static size_t pass_floats(const wino_geo *g, int64_t samples, int threads)

@@ -1,7 +1,13 @@
 /* Gradient of the weights: dU = (A dY A^T) . (B^T d B) summed over tiles in order, dW = G^T dU G,
  * the exact adjoint of the forward pass. Part of wino_body.h, after its loading and transforms. */
 /* dU up to this size is kept as a whole, so that V and Z are read once. */
-enum { WIDE_FLOATS = 4 << 20, MANY_FLOATS = 3 << 19, CHUNK = 16, MOST_TILES = 256 };
+enum {
+    DU_PITCH = SF_CBLOCK * CG + 16,
+    WIDE_FLOATS = 4 << 20,
+    MANY_FLOATS = 3 << 19,
+    CHUNK = 16,
+    MOST_TILES = 256
+};
 
 typedef struct {
     const sf_conv *c;
@@ -25,7 +31,11 @@ static bool is_wide(const wino_geo *g) { return g->coords * du_step(g) <= WIDE_F
 /* V and Z of a batch against dU, which is read and written with each. */
 static int64_t batch_tiles(const wino_geo *g)
 {
-    const int64_t n = g->coords * du_step(g) > MANY_FLOATS ? MOST_TILES : 48;
+    const int64_t l2 = sf_cpu_l2_bytes(), du = g->coords * du_step(g);
+    const int64_t tile = g->coords * (g->ib + z_blocks(g)) * SF_CBLOCK;
+    int64_t n = du > MANY_FLOATS ? MOST_TILES : 48;
+    if (is_large(l2) && !fits((du + n * tile) * 4, l2) && fits((du + UNIT * tile) * 4, l2))
+        n = UNIT;
     return n < g->tiles ? n : g->tiles;
 }
 
