@@ -77,6 +77,18 @@ static sf_status find_field(sf_network *net)
     return SF_OK;
 }
 
+/* --- precision -------------------------------------------------------------------------------- */
+
+const char *sf_precision_name(sf_dtype dtype) { return dtype == SF_BF16 ? "bf16" : "fp32"; }
+
+sf_status sf_precision_of(sf_dtype *dtype, const char *name)
+{
+    SF_CHECK(strcmp(name, "fp32") == 0 || strcmp(name, "bf16") == 0, SF_EINVAL,
+             "--precision must be fp32 or bf16, not '%s'", name);
+    *dtype = strcmp(name, "bf16") == 0 ? SF_BF16 : SF_F32;
+    return SF_OK;
+}
+
 /* --- creation --------------------------------------------------------------------------------- */
 
 static sf_status check_options(const sf_network_options *o)

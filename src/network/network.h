@@ -14,6 +14,11 @@
 
 typedef struct sf_network sf_network;
 
+/** What users call the types of a network: "fp32" and "bf16" (SF_F32, SF_BF16); static. SF_EINVAL
+ *  names --precision and the words it takes. */
+const char *sf_precision_name(sf_dtype dtype);
+sf_status sf_precision_of(sf_dtype *dtype, const char *name);
+
 typedef struct {
     const sf_arch *arch; /* from the configuration; copied */
     int64_t in_channels, heads;

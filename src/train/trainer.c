@@ -68,11 +68,12 @@ static sf_status describe_run(trainer *t)
     const json_t *plans = t->opt->plans->json;
     sf_mirror_axes(t->cfg, t->opt->mirror, axis);
     SF_TRY(sf_pretrained_hash(pretrained, t->opt->pretrained));
-    json_t *j =
-        json_pack("{s:s,s:[b,b,b],s:b,s:O,s:s,s:O*}", "recipe", t->recipe->name, "mirror_axes",
-                  axis[0], axis[1], axis[2], "exact", t->opt->exact, "configuration",
-                  json_object_get(json_object_get(plans, "configurations"), t->cfg->name),
-                  "pretrained", pretrained, "variant", json_object_get(plans, "segfleet_variant"));
+    json_t *j = json_pack(
+        "{s:s,s:[b,b,b],s:b,s:O,s:s,s:O*,s:s*}", "recipe", t->recipe->name, "mirror_axes", axis[0],
+        axis[1], axis[2], "exact", t->opt->exact, "configuration",
+        json_object_get(json_object_get(plans, "configurations"), t->cfg->name), "pretrained",
+        pretrained, "variant", json_object_get(plans, "segfleet_variant"), "precision",
+        t->opt->precision == SF_F32 ? NULL : sf_precision_name(t->opt->precision));
     SF_CHECK(j, SF_ENOMEM, "out of memory");
     sf_status st = sf_json_dump(&t->state.extra_json, j, 0, false);
     json_decref(j);
@@ -101,7 +102,7 @@ static sf_status make_network(trainer *t)
                              .in_channels =
                                  sf_plans_input_channels(t->opt->plans, t->cfg, t->labels),
                              .heads = t->labels->n_heads,
-                             .dtype = SF_F32,
+                             .dtype = t->opt->precision,
                              .training = true,
                              .deep_supervision = t->recipe->train.deep_supervision,
                              .exact = t->opt->exact,
@@ -118,10 +119,11 @@ static sf_status make_network(trainer *t)
     const sf_params *p = sf_network_params(t->net);
     sf_log(SF_LOG_INFO, "network",
            "parameters=%lld network_mib=%.0f receptive_field=%lldx%lldx%lld patch=%lldx%lldx%lld "
-           "batch=%lld gmac_forward=%.2f",
+           "batch=%lld gmac_forward=%.2f precision=%s",
            (long long)p->total, (double)sf_network_bytes(t->net) / 1048576.0, (long long)field[0],
            (long long)field[1], (long long)field[2], (long long)o.patch[0], (long long)o.patch[1],
-           (long long)o.patch[2], (long long)o.batch, sf_network_forward_macs(t->net) / 1e9);
+           (long long)o.patch[2], (long long)o.batch, sf_network_forward_macs(t->net) / 1e9,
+           sf_precision_name(o.dtype));
     char scope[256];
     sf_work_scope(scope, &t->opt->key);
     sf_params_init(sf_network_params(t->net), t->opt->key.seed, scope,

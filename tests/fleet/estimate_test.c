@@ -178,7 +178,7 @@ static void measured(void **state)
     fixture f;
     double rate = 0;
     make(&f);
-    tst_ok(sf_estimate_rate(&rate, &f.plans, &f.labels, &f.config[0]));
+    tst_ok(sf_estimate_rate(&rate, &f.plans, &f.labels, &f.config[0], SF_F32));
     assert_true(rate > 0 && rate < 1e5);
     drop(&f);
 }

@@ -315,7 +315,36 @@ static void other_options(void **state)
         other = *made[i];
         other.exact = true;
         refused(&other, SF_EINVAL, "exact");
+        other = *made[i];
+        other.precision = SF_BF16;
+        refused(&other, SF_EINVAL, "precision");
     }
+}
+
+/** A training in bfloat16 goes on in it, to the bits of the one that was not stopped, and not in
+ *  float32. */
+static void precision_is_kept(void **state)
+{
+    char hash[3][65];
+    sf_train_options o[2] = { options("half"), options("half_stopped") };
+    counter c = { 0, 5 };
+    (void)state;
+    for (int i = 0; i < 2; i++) o[i].precision = SF_BF16;
+    o[1].stop = stop_after;
+    o[1].stop_user = &c;
+    tst_ok(sf_train_run(sf_comm_self(), &o[0]));
+    assert_int_equal(sf_train_run(sf_comm_self(), &o[1]), SF_ESTOP);
+    sf_train_options other = o[1];
+    other.precision = SF_F32;
+    refused(&other, SF_EINVAL, "precision");
+    o[1].stop = NULL;
+    tst_ok(sf_train_run(sf_comm_self(), &o[1]));
+    const sf_train_options full = whole();
+    tst_ok(sf_checkpoint_hash(at(&o[0], "checkpoint_final.h5"), hash[0]));
+    tst_ok(sf_checkpoint_hash(at(&o[1], "checkpoint_final.h5"), hash[1]));
+    tst_ok(sf_checkpoint_hash(at(&full, "checkpoint_final.h5"), hash[2]));
+    assert_string_equal(hash[0], hash[1]);
+    assert_string_not_equal(hash[0], hash[2]);
 }
 
 /** A weight that is no number: the loss is not, and nothing is written as finished. */
@@ -577,7 +606,7 @@ int main(void)
         cmocka_unit_test(validated_anew),       cmocka_unit_test(best_validated),
         cmocka_unit_test(no_checkpoints),       cmocka_unit_test(pretrained),
         cmocka_unit_test(foreign_weights),      cmocka_unit_test(deep_supervision_off),
-        cmocka_unit_test(variants_differ),
+        cmocka_unit_test(variants_differ),      cmocka_unit_test(precision_is_kept),
     };
     return cmocka_run_group_tests(tests, make_world, end_world);
 }
