@@ -11,6 +11,7 @@ typedef struct {
     void (*apply)(const sf_norm_bwd *b, const double *total);
 } sf_norm_passes;
 
+extern const sf_norm_passes sf_norm_passes_bf16; /* bfloat16 by AVX512_BF16 */
 extern const sf_norm_passes sf_norm_passes_ref[2], sf_norm_passes_avx2[2], sf_norm_passes_avx512[2];
 
 #endif

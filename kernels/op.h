@@ -35,10 +35,10 @@ static inline int64_t sf_voxels(sf_shape s) { return s.d * s.h * s.w; }
 static inline int64_t sf_slices(sf_shape s) { return s.d > 1 ? s.d : s.h; }
 
 /* SF_BF16 is a type of storage (kernels/bf16.h): views hold it, sums are made in float, and all
- *  arrays beside views (weights, scale, shift, statistics, plain tensors) are what they are for
- *  SF_F32. An operation of type BF16 takes views of BF16 and of F32 in any mixture. What is written
- *  to a BF16 view is rounded once, from the whole sum; added to one, from the sum with the element
- *  that stood there. */
+ * arrays beside views (weights, scale, shift, statistics, plain tensors) are what they are for
+ * SF_F32. An operation of type BF16 takes views of BF16 and of F32; those that one call writes are
+ * of one type. What is written to a BF16 view is rounded once, from the whole sum; what is added to
+ * one, from the sum with the element that stood there. */
 
 /** A borrowed view of blocked activations; owns nothing. */
 typedef struct {

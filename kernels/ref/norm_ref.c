@@ -41,6 +41,7 @@ static const sf_norm_passes *passes(sf_dtype stored)
     const int half = stored == SF_BF16;
 #ifdef SEGFLEET_HAVE_X86
     const unsigned isa = sf_cpu_isa();
+    if (half && (isa & SF_ISA_BF16)) return &sf_norm_passes_bf16;
     if (isa & SF_ISA_AVX512) return &sf_norm_passes_avx512[half];
     if (isa & SF_ISA_AVX2) return &sf_norm_passes_avx2[half];
 #endif

@@ -84,24 +84,24 @@ typedef struct {
     int taps, blocks;
     int lanes[SF_MOST_CHUNK];
     const float *w;
-    float *out[2];
+    void *out[2]; /* float, or half */
     float bias[2][SF_CBLOCK];
-    int64_t ostep; /* floats between outputs */
+    int64_t ostep; /* elements between outputs */
     bool load[2];  /* continue the sum that stands there */
 } SF_ISA_NAME(reg_tile);
 
 /* All arguments after `a` are constants after inlining, so that the sums stay in registers. */
 FLAT void SF_ISA_NAME(compute)(const SF_ISA_NAME(reg_tile) * a, const int vox, const int nv,
-                               const int step)
+                               const int step, const bool half)
 {
     V acc[TILE_W][NV];
 #pragma GCC unroll 16
     for (int v = 0; v < vox; v++)
 #pragma GCC unroll 2
         for (int j = 0; j < nv; j++) {
-            const int q = j / BLOCK_V, half = j % BLOCK_V * VLEN;
-            const V start = a->load[q] ? v_load(a->out[q] + v * a->ostep + half) : v_zero();
-            acc[v][j] = v_add(start, v_load(a->bias[q] + half));
+            const int q = j / BLOCK_V, lane = j % BLOCK_V * VLEN;
+            const V start = a->load[q] ? v_get(a->out[q], v * a->ostep + lane, half) : v_zero();
+            acc[v][j] = v_add(start, v_load(a->bias[q] + lane));
         }
     const float *w = a->w;
     for (int b = 0; b < a->blocks; b++)
@@ -123,15 +123,15 @@ FLAT void SF_ISA_NAME(compute)(const SF_ISA_NAME(reg_tile) * a, const int vox, c
     for (int v = 0; v < vox; v++)
 #pragma GCC unroll 2
         for (int j = 0; j < nv; j++)
-            v_store(a->out[j / BLOCK_V] + v * a->ostep + j % BLOCK_V * VLEN, acc[v][j]);
+            v_put(a->out[j / BLOCK_V], v * a->ostep + j % BLOCK_V * VLEN, acc[v][j], half);
 }
 
 #define CASE(n)                                                                                    \
     case n:                                                                                        \
-        if (n <= TILE_W) SF_ISA_NAME(compute)(a, n <= TILE_W ? n : 1, nv, step);                   \
+        if (n <= TILE_W) SF_ISA_NAME(compute)(a, n <= TILE_W ? n : 1, nv, step, half);             \
         break;
 FLAT void SF_ISA_NAME(by_width)(const SF_ISA_NAME(reg_tile) * a, int vox, const int nv,
-                                const int step)
+                                const int step, const bool half)
 {
     switch (vox) {
         CASE(1)
@@ -152,32 +152,37 @@ FLAT void SF_ISA_NAME(by_width)(const SF_ISA_NAME(reg_tile) * a, int vox, const 
 }
 #undef CASE
 
-static void SF_ISA_NAME(full1)(const SF_ISA_NAME(reg_tile) * a, int vox)
-{
-    SF_ISA_NAME(by_width)(a, vox, NV, 1);
-}
-static void SF_ISA_NAME(full2)(const SF_ISA_NAME(reg_tile) * a, int vox)
-{
-    SF_ISA_NAME(by_width)(a, vox, NV, 2);
-}
-static void SF_ISA_NAME(half1)(const SF_ISA_NAME(reg_tile) * a, int vox)
-{
-    SF_ISA_NAME(by_width)(a, vox, BLOCK_V, 1);
-}
-static void SF_ISA_NAME(half2)(const SF_ISA_NAME(reg_tile) * a, int vox)
-{
-    SF_ISA_NAME(by_width)(a, vox, BLOCK_V, 2);
-}
+typedef void SF_ISA_NAME(tile_fn)(const SF_ISA_NAME(reg_tile) * a, int vox);
+#define TILE(name, nv, step, half)                                                                 \
+    static void SF_ISA_NAME(name)(const SF_ISA_NAME(reg_tile) * a, int vox)                        \
+    {                                                                                              \
+        SF_ISA_NAME(by_width)(a, vox, nv, step, half);                                             \
+    }
+TILE(full1, NV, 1, false)
+TILE(full2, NV, 2, false)
+TILE(one1, BLOCK_V, 1, false)
+TILE(one2, BLOCK_V, 2, false)
+TILE(full1_half, NV, 1, true)
+TILE(full2_half, NV, 2, true)
+TILE(one1_half, BLOCK_V, 1, true)
+TILE(one2_half, BLOCK_V, 2, true)
+#undef TILE
 
-/* What one pass (a chunk of input blocks) over a tile needs. Outputs that are stored in bfloat16
- * are summed in the stage and rounded once. */
+/* [type of the outputs][all blocks of a tile, one][step - 1] */
+static SF_ISA_NAME(tile_fn) *const
+    SF_ISA_NAME(tiles)[2][2][2] = { { { SF_ISA_NAME(full1), SF_ISA_NAME(full2) },
+                                      { SF_ISA_NAME(one1), SF_ISA_NAME(one2) } },
+                                    { { SF_ISA_NAME(full1_half), SF_ISA_NAME(full2_half) },
+                                      { SF_ISA_NAME(one1_half), SF_ISA_NAME(one2_half) } } };
+
+/* What one pass (a chunk of input blocks) over a tile needs. */
 typedef struct {
     const sf_gather *g;
     const sf_direct_tile *t;
     int64_t n;
     bool first, last; /* the first chunk starts the sums, the last one ends them */
-    float *stage;     /* NULL: sums are made in the outputs */
-    bool whole;       /* it holds [block][z][y][x][16] of the tile; else one register tile */
+    float *stage;     /* sums of several passes that are rounded once: [block][z][y][x][16] of the
+                         tile; NULL: they are made in the outputs */
 } SF_ISA_NAME(pass);
 
 /* The finished sums of `count` voxels, to (or added to) the view. */
@@ -204,7 +209,7 @@ static void SF_ISA_NAME(rows)(const SF_ISA_NAME(pass) * s, SF_ISA_NAME(reg_tile)
     int64_t cb[2] = { 0, 0 };
     bool add[2] = { false, false };
     const int64_t height = t->hi[1] - t->lo[1], ostep = ax[2].ostep * SF_CBLOCK;
-    const int64_t block = (s->whole ? (t->hi[0] - t->lo[0]) * height * width : TILE_W) * SF_CBLOCK;
+    const int64_t block = (t->hi[0] - t->lo[0]) * height * width * SF_CBLOCK;
     for (int q = 0; q < count; q++) {
         const sf_block_at b = sf_views_block(s->g->out, s->g->n_out, o + q);
         v[q] = &s->g->out[b.entry];
@@ -215,6 +220,9 @@ static void SF_ISA_NAME(rows)(const SF_ISA_NAME(pass) * s, SF_ISA_NAME(reg_tile)
             a->bias[q][l] = s->first && s->g->bias && l < b.lanes ? s->g->bias[b.first + l] : 0.0f;
     }
     a->ostep = s->stage ? SF_CBLOCK : ostep;
+    const bool half = !s->stage && v[0]->dtype == SF_BF16;
+    SF_ISA_NAME(tile_fn) *const tile =
+        SF_ISA_NAME(tiles)[half][count < TILE_BLOCKS][ax[2].istep - 1];
     for (int64_t z = t->lo[0]; z < t->hi[0]; z++)
         for (int64_t y = t->lo[1]; y < t->hi[1]; y++) {
             const int64_t row =
@@ -223,21 +231,17 @@ static void SF_ISA_NAME(rows)(const SF_ISA_NAME(pass) * s, SF_ISA_NAME(reg_tile)
                 const int64_t x0 = width * i / parts, x1 = width * (i + 1) / parts;
                 a->patch = patch + (row * t->patch[2] + x0 * ax[2].istep) * SF_CBLOCK;
                 const int64_t staged =
-                    s->whole ? (((z - t->lo[0]) * height + y - t->lo[1]) * width + x0) * SF_CBLOCK
-                             : 0;
+                    (((z - t->lo[0]) * height + y - t->lo[1]) * width + x0) * SF_CBLOCK;
                 int64_t at[2] = { 0, 0 };
                 for (int q = 0; q < count; q++) {
                     at[q] = sf_view_offset(
                         v[q], s->n, cb[q], z * ax[0].ostep + ax[0].phase - v[q]->origin[0],
                         y * ax[1].ostep + ax[1].phase - v[q]->origin[1],
                         (t->lo[2] + x0) * ax[2].ostep + ax[2].phase - v[q]->origin[2]);
-                    a->out[q] =
-                        s->stage ? s->stage + q * block + staged : (float *)v[q]->data + at[q];
+                    a->out[q] = (char *)v[q]->data + at[q] * (half ? 2 : 4);
+                    if (s->stage) a->out[q] = s->stage + q * block + staged;
                 }
-                if (count == TILE_BLOCKS)
-                    (ax[2].istep == 1 ? SF_ISA_NAME(full1) : SF_ISA_NAME(full2))(a, (int)(x1 - x0));
-                else
-                    (ax[2].istep == 1 ? SF_ISA_NAME(half1) : SF_ISA_NAME(half2))(a, (int)(x1 - x0));
+                tile(a, (int)(x1 - x0));
                 for (int q = 0; q < count && s->stage && s->last; q++)
                     SF_ISA_NAME(finish)(v[q], at[q], ostep, add[q], a->out[q], x1 - x0);
             }
@@ -259,7 +263,7 @@ static void SF_ISA_NAME(unit)(const SF_ISA_NAME(job) * j, const sf_direct_tile *
     const sf_gather *g = j->g;
     const sf_direct_plan *p = &j->p;
     int64_t offset[SF_MAX_TAPS], channel = 0;
-    int64_t voxels = SF_CBLOCK; /* floats of a block of the stage */
+    int64_t voxels = SF_CBLOCK; /* floats of one block of the stage */
     float *stage = patch + p->patches;
     for (int a = 0; a < 3; a++) voxels *= t->hi[a] - t->lo[a];
     sf_direct_offsets(g->axis, t, offset);
@@ -280,10 +284,8 @@ static void SF_ISA_NAME(unit)(const SF_ISA_NAME(job) * j, const sf_direct_tile *
             s = {
                 .g = g + k, .t = t, .n = n, .first = i == 0, .last = i + p->chunk >= p->in_blocks
             };
-            s.whole = p->stage_blocks > 0;
             for (int64_t o = o0; o < o1; o += TILE_BLOCKS) {
-                if (p->staged)
-                    s.stage = stage + (k * p->stage_blocks + (s.whole ? o - o0 : 0)) * voxels;
+                if (p->stage_blocks > 0) s.stage = stage + (k * p->stage_blocks + o - o0) * voxels;
                 const int count = o1 - o < TILE_BLOCKS ? (int)(o1 - o) : TILE_BLOCKS;
                 a.w = j->packed + k * p->weights +
                       p->t.taps * SF_CBLOCK * (o * p->in_channels + channel * count);
