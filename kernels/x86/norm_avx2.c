@@ -7,8 +7,7 @@
 #include "kernels/ref/norm_loops.inc"
 #undef STORED
 #undef NAME
-#define STORED uint16_t
-#define HALF
+#include "kernels/x86/norm_half.h"
 #define NAME(x) x##_half_avx2
 #include "kernels/ref/norm_loops.inc"
 

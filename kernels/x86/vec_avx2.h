@@ -81,6 +81,9 @@ static inline V v_widen(H x)
 }
 static inline H v_round(V x)
 {
+#ifdef __AVX512BF16__
+    return (H)_mm256_cvtneps_pbh(x);
+#else
     const __m256i bits = _mm256_castps_si256(x), high = _mm256_srli_epi32(bits, 16);
     const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q));
     const __m256i exponent = _mm256_and_si256(bits, _mm256_set1_epi32(0x7f800000));
@@ -91,6 +94,7 @@ static inline H v_round(V x)
     r = _mm256_blendv_epi8(r, _mm256_or_si256(high, _mm256_set1_epi32(0x40)), nan);
     r = _mm256_blendv_epi8(r, _mm256_and_si256(high, _mm256_set1_epi32(0x8000)), zero);
     return _mm_packus_epi32(_mm256_castsi256_si128(r), _mm256_extracti128_si256(r, 1));
+#endif
 }
 /* t > 0 ? t : s */
 static inline V v_positive_or(V t, V s)
