@@ -321,6 +321,22 @@ static void other_options(void **state)
     }
 }
 
+static void train_losses(double loss[EPOCHS], const sf_train_options *o)
+{
+    char *text, *rest;
+    size_t size;
+    int n = 0;
+    tst_ok(sf_path_read(&text, &size, at(o, "history.jsonl"), 0));
+    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+        json_t *j = json_loads(line, 0, NULL);
+        assert_true(n < EPOCHS);
+        loss[n++] = json_real_value(json_object_get(j, "train_loss"));
+        json_decref(j);
+    }
+    assert_int_equal(n, EPOCHS);
+    sf_mem_free(text);
+}
+
 /** A training in bfloat16 goes on in it, to the bits of the one that was not stopped, and not in
  *  float32. */
 static void precision_is_kept(void **state)
@@ -345,6 +361,14 @@ static void precision_is_kept(void **state)
     tst_ok(sf_checkpoint_hash(at(&full, "checkpoint_final.h5"), hash[2]));
     assert_string_equal(hash[0], hash[1]);
     assert_string_not_equal(hash[0], hash[2]);
+    /* the phantom's losses, epoch by epoch */
+    double half[EPOCHS], float32[EPOCHS];
+    train_losses(half, &o[0]);
+    train_losses(float32, &full);
+    for (int e = 0; e < EPOCHS; e++) {
+        printf("    epoch %d: loss %.5f in bfloat16, %.5f in float32\n", e, half[e], float32[e]);
+        assert_true(half[e] != float32[e] && fabs(half[e] - float32[e]) < 0.01);
+    }
 }
 
 /** A weight that is no number: the loss is not, and nothing is written as finished. */
