@@ -26,11 +26,12 @@ mib() { sed -n "s/.*\"$1\": \([0-9]*\).*/\1/p" "$tmp/step.json" | awk '{ print $
 [ ! -r /proc/self/status ] || close "bench step" "$(mib peak_bytes)" "$(mib measured_peak_bytes)"
 
 # the same in bfloat16: foretold as well, and less
-full=$foretold full_step=$(mib peak_bytes)
+full=$foretold full_step=$(mib peak_bytes) full_validation=$(value "$tmp/log" memory validation_mib)
 "$seg" train --work "$tmp/t" --config 3d_fullres --fold 1 --epochs 1 --iterations 2 --no-mirroring --threads 1 --precision bf16 2> "$tmp/log" || fail "$(cat "$tmp/log")"
 grep -q ' network .* precision=bf16' "$tmp/log" || fail "the training does not tell its precision"
 foretold=$(value "$tmp/log" memory peak_mib) measured=$(value "$tmp/log" memory measured_mib)
 [ ! -r /proc/self/status ] || close "training in bf16" "$foretold" "$measured"
+awk -v a="$(value "$tmp/log" memory validation_mib)" -v b="$full_validation" 'BEGIN { exit !(a < b - 1) }' || fail "validation does not use the precision"
 awk -v a="$foretold" -v b="$full" 'BEGIN { exit !(a < 0.85 * b) }' || fail "$foretold MiB in bf16, $full in fp32"
 "$seg" bench step -p "$tmp/plans.json" -d "$data/dataset.json" -c 3d_fullres --repeat 1 --threads 1 --precision bf16 --json "$tmp/step.json" > /dev/null
 [ ! -r /proc/self/status ] || close "bench step in bf16" "$(mib peak_bytes)" "$(mib measured_peak_bytes)"

@@ -11,6 +11,7 @@
  * finer ones, are worst: 20 %.) Beside that, no weight's gradient may be off by more than the same
  * storage makes it with the plainest kernels. */
 #include "base/mem.h"
+#include "kernels/bf16.h"
 #include "tests/network/common.h"
 #include <math.h>
 #include <stdio.h>
@@ -250,7 +251,7 @@ static void memory(void **state)
     assert_int_equal(sf_mem_live(SF_MEM_CATEGORIES), 0);
 }
 
-/* A network for inference gives the logits of the one for training. */
+/* A network for inference gives the logits of the one for training, and they are no bfloat16. */
 static void inference(void **state)
 {
     (void)state;
@@ -260,6 +261,12 @@ static void inference(void **state)
     tst_ok(sf_network_forward(a, d.x, BATCH));
     tst_ok(sf_network_forward(b, d.x, BATCH));
     assert_memory_equal(sf_network_logits(a, 0), sf_network_logits(b, 0), 3 * BATCH * VOXELS * 4);
+    int finer = 0;
+    for (int i = 0; i < 3 * BATCH * VOXELS; i++) {
+        const float z = ((const float *)sf_network_logits(b, 0))[i];
+        finer += sf_bf16_widen(sf_bf16_round(z)) != z;
+    }
+    assert_true(finer > 2 * BATCH * VOXELS);
     sf_network_destroy(&a);
     sf_network_destroy(&b);
     data_free(&d);
