@@ -156,13 +156,9 @@ static sf_status cut_history(trainer *t, int64_t epoch)
     return writes(t) ? sf_history_cut(t->history, epoch) : SF_OK;
 }
 
-static sf_status resume(trainer *t, bool begun)
+/* checkpoint_latest.h5 into state and parameters of this rank. */
+static sf_status read_latest(trainer *t)
 {
-    if (!begun) {
-        if (t->opt->pretrained)
-            SF_TRY(sf_pretrained_apply(sf_network_params(t->net), t->opt->pretrained));
-        return cut_history(t, 0);
-    }
     sf_train_state s = { 0 };
     sf_status st;
     SF_GOTO(done, st, sf_checkpoint_load(t->latest, &s, sf_network_params(t->net), true));
@@ -189,6 +185,47 @@ static sf_status resume(trainer *t, bool begun)
 done:
     sf_train_state_free(&s);
     return st;
+}
+
+/* Rank 0's state to all: one reader of the file, and nobody goes on from an older one that a
+ * network file system may still show. */
+static sf_status share_state(trainer *t)
+{
+    struct {
+        int64_t epoch, iteration;
+        double best_ema, ema, loss_sum[RUN_COUNT];
+    } s = { t->state.epoch, t->state.iteration, t->state.best_ema, t->state.ema, { 0 } };
+    sf_params *p = sf_network_params(t->net);
+    memcpy(s.loss_sum, t->state.loss_sum, sizeof s.loss_sum);
+    SF_TRY(sf_comm_bcast(t->comm, &s, sizeof s, 0));
+    t->state.epoch = s.epoch;
+    t->state.iteration = s.iteration;
+    t->state.best_ema = s.best_ema;
+    t->state.ema = s.ema;
+    memcpy(t->state.loss_sum, s.loss_sum, sizeof s.loss_sum);
+    for (int i = 0; i < p->count; i++) {
+        sf_param *q = &p->item[i];
+        const size_t bytes = (size_t)q->count * sizeof(float);
+        SF_TRY(sf_comm_bcast(t->comm, q->value, bytes, 0));
+        SF_TRY(sf_comm_bcast(t->comm, &q->has_velocity, sizeof q->has_velocity, 0));
+        if (q->has_velocity) SF_TRY(sf_comm_bcast(t->comm, q->velocity, bytes, 0));
+    }
+    return SF_OK;
+}
+
+/* Collective. */
+static sf_status resume(trainer *t, bool begun)
+{
+    sf_status st = SF_OK;
+    if (!begun) {
+        if (t->opt->pretrained)
+            st = sf_pretrained_apply(sf_network_params(t->net), t->opt->pretrained);
+        if (st == SF_OK) st = cut_history(t, 0);
+        return sf_comm_agree(t->comm, st);
+    }
+    if (writes(t)) st = read_latest(t);
+    SF_TRY(sf_comm_agree(t->comm, st));
+    return share_state(t);
 }
 
 static sf_status save(trainer *t, const char *path)
@@ -332,6 +369,15 @@ done:
     return st;
 }
 
+/* Shall this group be left for another one? Without checkpoints there is nothing to go on from. */
+static sf_status leaves(trainer *t, bool *leave)
+{
+    const sf_train_options *o = t->opt;
+    if (!o->leave_user || o->no_checkpoints) return SF_OK;
+    *leave = writes(t) && o->leave(o->leave_user);
+    return ask_first(t, leave);
+}
+
 static sf_status close_epoch(trainer *t, sf_epoch_record *rec)
 {
     sf_train_state *s = &t->state;
@@ -357,7 +403,13 @@ static sf_status close_epoch(trainer *t, sf_epoch_record *rec)
     int64_t stop_due[2];
     SF_TRY(ask_all(t, stop_due));
     const bool due = (every > 0 && s->epoch % every == 0) || stop_due[1];
-    return due && s->epoch < s->epochs ? save_latest(t) : SF_OK;
+    if (s->epoch == s->epochs) return SF_OK;
+    bool leave = false;
+    SF_TRY(leaves(t, &leave));
+    if (due || leave) SF_TRY(save_latest(t));
+    SF_CHECK(!leave, SF_ESTOP, "left after epoch %lld, to go on with other ranks",
+             (long long)s->epoch);
+    return SF_OK;
 }
 
 /* Seconds in which the step stood still for want of a batch; without workers it makes them. */
@@ -398,18 +450,18 @@ static sf_status drop_predictions(trainer *t)
     return SF_OK;
 }
 
-static sf_status begin_training(trainer *t, bool begun)
+static sf_status make_loaders(trainer *t)
 {
     SF_TRY(make_loader(t, true, &t->train));
-    SF_TRY(make_loader(t, false, &t->val));
-    return resume(t, begun);
+    return make_loader(t, false, &t->val);
 }
 
 static sf_status train_all(trainer *t)
 {
     bool begun = sf_path_is_file(t->latest);
     SF_TRY(ask_first(t, &begun));
-    SF_TRY(sf_comm_agree(t->comm, begin_training(t, begun)));
+    SF_TRY(sf_comm_agree(t->comm, make_loaders(t)));
+    SF_TRY(resume(t, begun));
     const int64_t scratch = sf_loader_scratch_bytes(t->train) + sf_loader_scratch_bytes(t->val);
     SF_TRY(sf_train_memory_foretell(&t->memory, t->comm, t->opt, t->cases, scratch,
                                     sf_network_params(t->net)->total));
