@@ -9,7 +9,7 @@
 
 enum { NAP_SHORTEST = 500, NAP_LONGEST = 20000 }; /* microseconds */
 enum { NOTHING_MORE = -1, BREAK_UP = -2 };        /* told instead of a task */
-enum { TAG_CALL = 77 };
+enum { TAG_CALL = 77, TAG_READY = 78, TAG_GO = 79 };
 
 struct sf_seat {
     sf_sched_ *s;
@@ -151,13 +151,28 @@ static sf_status enter_group(sf_sched_ *s, const int *list)
     return SF_OK;
 }
 
+/* Making a group keeps its ranks from answering others (board.h): so all must be there first, and
+ * nobody begins before. */
+static sf_status wait_for_called(const sf_seat *seat)
+{
+    sf_comm *world = seat->s->world;
+    char word = 0;
+    for (int i = 0; i < seat->n; i++)
+        SF_TRY(sf_comm_recv(world, &word, sizeof word, seat->s->called[i], TAG_READY));
+    for (int i = 0; i < seat->n; i++)
+        SF_TRY(sf_comm_send(world, &word, sizeof word, seat->s->called[i], TAG_GO));
+    return SF_OK;
+}
+
 /* The ranks of the group and those that rank 0 has reserved become one group. */
 static sf_status grow(sf_seat *seat)
 {
     sf_sched_ *s = seat->s;
     int *list = NULL;
     SF_TRY(sf_mem_calloc(&list, list_bytes(s), 1, SF_MEM_MISC));
-    sf_status st = sf_comm_rank(s->group) == 0 ? send_list(seat, list, true) : SF_OK;
+    sf_status st = SF_OK;
+    if (sf_comm_rank(s->group) == 0) st = send_list(seat, list, true);
+    if (st == SF_OK) st = wait_for_called(seat); /* none but rank 0 has called any */
     if (st == SF_OK) st = sf_comm_bcast(s->group, list, list_bytes(s), 0);
     if (st == SF_OK) st = enter_group(s, list);
     sf_mem_free(list);
@@ -278,7 +293,11 @@ static sf_status join(sf_sched_ *s)
     SF_TRY(sf_mem_calloc(&list, list_bytes(s), 1, SF_MEM_MISC));
     sf_status st = sf_comm_recv(s->world, list, list_bytes(s), -1, TAG_CALL);
     const int task = list[0], n = list[1];
+    char word = 0;
     put(s, own_place(s), CALLED, AT_WORK);
+    if (st == SF_OK && n > 0) /* to the first of the list, which has sent it */
+        st = sf_comm_send(s->world, &word, sizeof word, list[2], TAG_READY);
+    if (st == SF_OK && n > 0) st = sf_comm_recv(s->world, &word, sizeof word, list[2], TAG_GO);
     if (st == SF_OK && n > 0) st = enter_group(s, list);
     sf_mem_free(list);
     if (st != SF_OK) sf_mpi_abort(st); /* the others are waiting in there */
