@@ -75,6 +75,14 @@ static void put(sf_sched_ *s, int i, int64_t expect, int64_t wanted)
     if (st != SF_OK) sf_mpi_abort(st);
 }
 
+/* Nothing more is handed out; another task may have said so before. */
+static void halt(sf_sched_ *s)
+{
+    int64_t found;
+    const sf_status st = sf_board_swap(s->board, s->n, 0, 1, &found);
+    if (st != SF_OK) sf_mpi_abort(st);
+}
+
 /* ---- larger groups ------------------------------------------------------------------------ */
 
 /* Up to `most` of the ranks that the last look saw at rest. */
@@ -224,7 +232,7 @@ static sf_status work(sf_sched_ *s, int i)
         put(s, i, RUNNING, DONE);
         return SF_OK;
     }
-    put(s, s->n, 0, 1); /* the flag first: who sees nothing running must also see it */
+    halt(s); /* the flag first: who sees nothing running must also see it */
     put(s, i, RUNNING, FAILED);
     return st;
 }
