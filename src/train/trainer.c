@@ -9,6 +9,7 @@
 #include "train/history.h"
 #include "train/memory.h"
 #include "train/pretrained.h"
+#include "train/share.h"
 #include "train/validate.h"
 #include <math.h>
 #include <string.h>
@@ -187,32 +188,6 @@ done:
     return st;
 }
 
-/* Rank 0's state to all: one reader of the file, and nobody goes on from an older one that a
- * network file system may still show. */
-static sf_status share_state(trainer *t)
-{
-    struct {
-        int64_t epoch, iteration;
-        double best_ema, ema, loss_sum[RUN_COUNT];
-    } s = { t->state.epoch, t->state.iteration, t->state.best_ema, t->state.ema, { 0 } };
-    sf_params *p = sf_network_params(t->net);
-    memcpy(s.loss_sum, t->state.loss_sum, sizeof s.loss_sum);
-    SF_TRY(sf_comm_bcast(t->comm, &s, sizeof s, 0));
-    t->state.epoch = s.epoch;
-    t->state.iteration = s.iteration;
-    t->state.best_ema = s.best_ema;
-    t->state.ema = s.ema;
-    memcpy(t->state.loss_sum, s.loss_sum, sizeof s.loss_sum);
-    for (int i = 0; i < p->count; i++) {
-        sf_param *q = &p->item[i];
-        const size_t bytes = (size_t)q->count * sizeof(float);
-        SF_TRY(sf_comm_bcast(t->comm, q->value, bytes, 0));
-        SF_TRY(sf_comm_bcast(t->comm, &q->has_velocity, sizeof q->has_velocity, 0));
-        if (q->has_velocity) SF_TRY(sf_comm_bcast(t->comm, q->velocity, bytes, 0));
-    }
-    return SF_OK;
-}
-
 /* Collective. */
 static sf_status resume(trainer *t, bool begun)
 {
@@ -225,7 +200,7 @@ static sf_status resume(trainer *t, bool begun)
     }
     if (writes(t)) st = read_latest(t);
     SF_TRY(sf_comm_agree(t->comm, st));
-    return share_state(t);
+    return sf_state_share(t->comm, &t->state, sf_network_params(t->net));
 }
 
 static sf_status save(trainer *t, const char *path)
