@@ -15,6 +15,14 @@ double sf_layout_time(const sf_layout_task *t, int ranks)
     return t->work * samples / (double)t->batch * (1 + 0.02 * (double)(used - 1));
 }
 
+int sf_layout_grow(const sf_layout_task *t, int size, int more)
+{
+    int best = size;
+    for (int n = size + 1; n <= size + more; n++)
+        if (sf_layout_time(t, n) < sf_layout_time(t, best)) best = n;
+    return sf_layout_time(t, best) < 0.95 * sf_layout_time(t, size) ? best : size;
+}
+
 /* --- a run on paper ------------------------------------------------------------------------------
  */
 

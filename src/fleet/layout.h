@@ -17,6 +17,11 @@ typedef struct {
  *  resolutions); 2 % more for every further rank (sums over the group). */
 double sf_layout_time(const sf_layout_task *t, int ranks);
 
+/** How many of `more` free ranks should join the `size` that train a task: the number with the
+ *  shortest time, or none when that gains less than a twentieth (leaving and coming back costs some
+ *  steps). @return the new size, from size to size + more */
+int sf_layout_grow(const sf_layout_task *t, int size, int more);
+
 /** Sizes of groups that let all tasks that are not done end soonest, as far as this model knows: of
  *  equal groups of 1, 2, 3, ... ranks and of groups in proportion to the tasks that can start at
  *  once, the first with the shortest run. As many tasks as ranks or more of one length: groups of

@@ -9,6 +9,7 @@
 #include "train/history.h"
 #include "train/memory.h"
 #include "train/pretrained.h"
+#include "train/share.h"
 #include "train/validate.h"
 #include <math.h>
 #include <string.h>
@@ -156,13 +157,9 @@ static sf_status cut_history(trainer *t, int64_t epoch)
     return writes(t) ? sf_history_cut(t->history, epoch) : SF_OK;
 }
 
-static sf_status resume(trainer *t, bool begun)
+/* checkpoint_latest.h5 into state and parameters of this rank. */
+static sf_status read_latest(trainer *t)
 {
-    if (!begun) {
-        if (t->opt->pretrained)
-            SF_TRY(sf_pretrained_apply(sf_network_params(t->net), t->opt->pretrained));
-        return cut_history(t, 0);
-    }
     sf_train_state s = { 0 };
     sf_status st;
     SF_GOTO(done, st, sf_checkpoint_load(t->latest, &s, sf_network_params(t->net), true));
@@ -189,6 +186,21 @@ static sf_status resume(trainer *t, bool begun)
 done:
     sf_train_state_free(&s);
     return st;
+}
+
+/* Collective. */
+static sf_status resume(trainer *t, bool begun)
+{
+    sf_status st = SF_OK;
+    if (!begun) {
+        if (t->opt->pretrained)
+            st = sf_pretrained_apply(sf_network_params(t->net), t->opt->pretrained);
+        if (st == SF_OK) st = cut_history(t, 0);
+        return sf_comm_agree(t->comm, st);
+    }
+    if (writes(t)) st = read_latest(t);
+    SF_TRY(sf_comm_agree(t->comm, st));
+    return sf_state_share(t->comm, &t->state, sf_network_params(t->net));
 }
 
 static sf_status save(trainer *t, const char *path)
@@ -332,6 +344,15 @@ done:
     return st;
 }
 
+/* Shall this group be left for another one? Without checkpoints there is nothing to go on from. */
+static sf_status leaves(trainer *t, bool *leave)
+{
+    const sf_train_options *o = t->opt;
+    if (!o->leave_user || o->no_checkpoints) return SF_OK;
+    *leave = writes(t) && o->leave(o->leave_user);
+    return ask_first(t, leave);
+}
+
 static sf_status close_epoch(trainer *t, sf_epoch_record *rec)
 {
     sf_train_state *s = &t->state;
@@ -357,7 +378,13 @@ static sf_status close_epoch(trainer *t, sf_epoch_record *rec)
     int64_t stop_due[2];
     SF_TRY(ask_all(t, stop_due));
     const bool due = (every > 0 && s->epoch % every == 0) || stop_due[1];
-    return due && s->epoch < s->epochs ? save_latest(t) : SF_OK;
+    if (s->epoch == s->epochs) return SF_OK;
+    bool leave = false;
+    SF_TRY(leaves(t, &leave));
+    if (due || leave) SF_TRY(save_latest(t));
+    SF_CHECK(!leave, SF_ESTOP, "left after epoch %lld, to go on with other ranks",
+             (long long)s->epoch);
+    return SF_OK;
 }
 
 /* Seconds in which the step stood still for want of a batch; without workers it makes them. */
@@ -398,18 +425,18 @@ static sf_status drop_predictions(trainer *t)
     return SF_OK;
 }
 
-static sf_status begin_training(trainer *t, bool begun)
+static sf_status make_loaders(trainer *t)
 {
     SF_TRY(make_loader(t, true, &t->train));
-    SF_TRY(make_loader(t, false, &t->val));
-    return resume(t, begun);
+    return make_loader(t, false, &t->val);
 }
 
 static sf_status train_all(trainer *t)
 {
     bool begun = sf_path_is_file(t->latest);
     SF_TRY(ask_first(t, &begun));
-    SF_TRY(sf_comm_agree(t->comm, begin_training(t, begun)));
+    SF_TRY(sf_comm_agree(t->comm, make_loaders(t)));
+    SF_TRY(resume(t, begun));
     const int64_t scratch = sf_loader_scratch_bytes(t->train) + sf_loader_scratch_bytes(t->val);
     SF_TRY(sf_train_memory_foretell(&t->memory, t->comm, t->opt, t->cases, scratch,
                                     sf_network_params(t->net)->total));

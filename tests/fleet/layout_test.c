@@ -95,6 +95,13 @@ static void times(void **state)
     assert_true(fabs(sf_layout_time(&cut, 3) - 5 * 1.04) < 1e-12); /* one sample has one rank */
     assert_true(fabs(sf_layout_time(&cut, 4) - 5 * 0.6 * 1.06) < 1e-12);
     assert_true(fabs(sf_layout_time(&cut, 8) - sf_layout_time(&cut, 6)) < 1e-12);
+    /* who joins a running training: nobody where a third rank would have nothing to do */
+    assert_int_equal(sf_layout_grow(&t, 1, 1), 2);
+    assert_int_equal(sf_layout_grow(&t, 1, 2), 2);
+    assert_int_equal(sf_layout_grow(&t, 2, 1), 2);
+    assert_int_equal(sf_layout_grow(&t, 2, 5), 4);
+    assert_int_equal(sf_layout_grow(&t, 4, 3), 4);
+    assert_int_equal(sf_layout_grow(&t, 2, 0), 2);
 }
 
 int main(void)
