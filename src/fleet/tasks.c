@@ -2,8 +2,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "fleet/account.h"
-#include "fleet/layout.h"
-#include "network/slabs.h"
+#include "fleet/cost.h"
 #include "plan/work.h"
 #include "train/group.h"
 #include "train/trainer.h"
@@ -129,21 +128,6 @@ static sf_status run_task(void *user, int task, sf_comm *group, sf_seat *seat)
     return st;
 }
 
-/* Multiply-adds per voxel of one pass, roughly: what orders the tasks (longest first). */
-static double relative_cost(const sf_config *c, int64_t batch)
-{
-    double voxels = (double)(c->patch[0] * c->patch[1] * c->patch[2]), cost = 0;
-    for (int s = 0; s < c->arch.n_stages; s++) {
-        int k = 1;
-        for (int a = 0; a < 3; a++) {
-            voxels /= c->arch.stride[s][a];
-            k *= c->arch.kernel[s][a];
-        }
-        cost += voxels * (double)(c->arch.features[s] * c->arch.features[s]) * k * 4;
-    }
-    return cost * (double)batch;
-}
-
 sf_status sf_task_done(bool *done, const sf_project *p, const char *config, int fold,
                        bool probabilities)
 {
@@ -192,9 +176,7 @@ static sf_status add_costs(task_list *l)
     for (int i = 0; i < l->n; i++) {
         const sf_config *cfg;
         SF_TRY(sf_plans_config(&cfg, p->plans, l->item[i].config));
-        l->cost[i].batch = batch_of(p, cfg);
-        l->cost[i].slabs = sf_slabs_most(&cfg->arch, cfg->patch);
-        l->cost[i].work = relative_cost(cfg, l->cost[i].batch);
+        sf_cost_of(&l->cost[i], cfg, batch_of(p, cfg));
         l->task[i].cost += l->cost[i].work;
     }
     for (int i = 0; i < l->n; i++) {

@@ -4,6 +4,7 @@
 #include "network/loss.h"
 #include "network/optim.h"
 #include "train/checkpoint.h"
+#include "train/describe.h"
 #include "train/group.h"
 #include "train/handover.h"
 #include "train/history.h"
@@ -62,24 +63,6 @@ static sf_status make_paths(trainer *t)
     return sf_path_sweep_tmp(t->dir);
 }
 
-static sf_status describe_run(trainer *t)
-{
-    bool axis[3];
-    char pretrained[65];
-    const json_t *plans = t->opt->plans->json;
-    sf_mirror_axes(t->cfg, t->opt->mirror, axis);
-    SF_TRY(sf_pretrained_hash(pretrained, t->opt->pretrained));
-    json_t *j =
-        json_pack("{s:s,s:[b,b,b],s:b,s:O,s:s,s:O*}", "recipe", t->recipe->name, "mirror_axes",
-                  axis[0], axis[1], axis[2], "exact", t->opt->exact, "configuration",
-                  json_object_get(json_object_get(plans, "configurations"), t->cfg->name),
-                  "pretrained", pretrained, "variant", json_object_get(plans, "segfleet_variant"));
-    SF_CHECK(j, SF_ENOMEM, "out of memory");
-    sf_status st = sf_json_dump(&t->state.extra_json, j, 0, false);
-    json_decref(j);
-    return st;
-}
-
 static sf_status fresh_state(trainer *t)
 {
     const sf_train_options *o = t->opt;
@@ -93,7 +76,7 @@ static sf_status fresh_state(trainer *t)
                           .n_running = RUN_COUNT };
     t->val_iterations = or_default(o->val_iterations, t->recipe->train.val_iterations);
     SF_TRY(sf_mem_calloc(&t->state.loss_sum, RUN_COUNT, sizeof(double), SF_MEM_MISC));
-    return describe_run(t);
+    return sf_train_describe(&t->state.extra_json, o, t->cfg);
 }
 
 static sf_status make_network(trainer *t)
