@@ -42,6 +42,8 @@ sf_status sf_cmd_run(int argc, char **argv)
                "per rank; default: this rank's share of the processors", .positive = true),
         SF_ARG("layout", 0, STR, &o.layout, "auto|NxM,...",
                "N groups of M ranks, each shares a training; default auto: by cost"),
+        SF_ARG("no-regroup", 0, FLAG, &o.no_regroup, NULL,
+               "ranks that run out of tasks do not join running trainings"),
         SF_ARG("memory-gb", 0, REAL, &s->memory_gb, "G",
                "planner's memory budget; default: the recipe's 8", .positive = true),
         SF_ARG("preset", 0, STR, &preset, "NAME|FILE",

@@ -1,7 +1,6 @@
 #include "fleet/estimate.h"
 #include "base/mem.h"
-#include "fleet/layout.h"
-#include "network/slabs.h"
+#include "fleet/cost.h"
 #include "predict/window.h"
 #include "train/bench.h"
 #include <math.h>
@@ -165,8 +164,8 @@ static sf_status make_tasks(const tables *t, sf_estimate *e, const sf_estimate_o
         for (int f = 0; f < o->folds; f++) {
             const int k = i * o->folds + f;
             t->needs[k] = before * o->folds + f;
-            t->cost[k] =
-                (sf_layout_task){ t->work[i], e->row[i].batch, sf_slabs_most(&c->arch, c->patch) };
+            sf_cost_of(&t->cost[k], c, e->row[i].batch);
+            t->cost[k].work = t->work[i];
             t->task[k].cost = t->work[i];
             t->task[k].n_needs = before >= 0 ? o->folds : 0;
             t->task[k].needs = t->needs + i * o->folds;

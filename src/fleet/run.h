@@ -14,6 +14,7 @@ typedef struct {
     const char *folds;         /* "all" = every fold of the split, or "0,1" */
     int threads;               /* per rank; 0 = automatic */
     const char *layout;        /* groups of ranks (fleet/layout.h); NULL or "auto": by cost */
+    bool no_regroup;           /* ranks without a task stay so: groups do not grow */
     bool ensembles;
     double checkpoint_seconds;
     bool (*stop)(void *user);
