@@ -22,7 +22,7 @@ sf_status sf_cmd_run(int argc, char **argv)
     char work[SF_PATH_MAX];
     int64_t seed = 0, threads = 0;
     bool no_mirroring = false, no_ensembles = false, done = false;
-    const char *conv = "fast";
+    const char *conv = "fast", *precision = "fp32";
     sf_settings *s = &o.settings;
     sf_arg args[] = {
         SF_ARG("DATASET", 0, STR, &dataset, NULL, SF_CLI_DATASET, .positional = true,
@@ -56,6 +56,7 @@ sf_status sf_cmd_run(int argc, char **argv)
                "folds as splits_final.json; default: the dataset's file, else made"),
         SF_ARG("variant", 0, STR, &variant, "NAME|FILE", "change the recipe's training; see below"),
         SF_ARG("conv", 0, STR, &conv, "fast|exact", "convolution kernels; default fast"),
+        SF_ARG("precision", 0, STR, &precision, "fp32|bf16", SF_CLI_PRECISION),
         SF_ARG("no-mirroring", 0, FLAG, &no_mirroring, NULL,
                "neither in augmentation nor in inference"),
         SF_ARG("no-ensembles", 0, FLAG, &no_ensembles, NULL, "choose among single models only"),
@@ -77,6 +78,7 @@ sf_status sf_cmd_run(int argc, char **argv)
              "--epochs, --iterations, --batch-size, --threads, --memory-gb must not be negative");
     SF_CHECK(strcmp(conv, "fast") == 0 || strcmp(conv, "exact") == 0, SF_EINVAL,
              "--conv must be fast or exact, not '%s'", conv);
+    SF_TRY(sf_precision_of(&s->precision, precision));
     /* a folder may be missing on one host alone: all ranks hear of it */
     sf_status st = sf_cli_dataset(s->dataset, dataset);
     if (st == SF_OK) st = sf_cli_work(work, o.work, s->dataset);

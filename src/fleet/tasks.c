@@ -51,6 +51,7 @@ static sf_status train(const sf_project *p, sf_comm *group, const char *config, 
                                  .batch = s->batch,
                                  .mirror = s->mirror,
                                  .exact = s->exact,
+                                 .precision = s->precision,
                                  .threads = p->threads,
                                  /* batches cost a few hundredths of a step: benchmarks/voxels.md */
                                  .loader_threads = 1 + p->threads / 8,

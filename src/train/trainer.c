@@ -85,7 +85,7 @@ static sf_status make_network(trainer *t)
                              .in_channels =
                                  sf_plans_input_channels(t->opt->plans, t->cfg, t->labels),
                              .heads = t->labels->n_heads,
-                             .dtype = SF_F32,
+                             .dtype = t->opt->precision,
                              .training = true,
                              .deep_supervision = t->recipe->train.deep_supervision,
                              .exact = t->opt->exact,
@@ -102,10 +102,11 @@ static sf_status make_network(trainer *t)
     const sf_params *p = sf_network_params(t->net);
     sf_log(SF_LOG_INFO, "network",
            "parameters=%lld network_mib=%.0f receptive_field=%lldx%lldx%lld patch=%lldx%lldx%lld "
-           "batch=%lld gmac_forward=%.2f",
+           "batch=%lld gmac_forward=%.2f precision=%s",
            (long long)p->total, (double)sf_network_bytes(t->net) / 1048576.0, (long long)field[0],
            (long long)field[1], (long long)field[2], (long long)o.patch[0], (long long)o.patch[1],
-           (long long)o.patch[2], (long long)o.batch, sf_network_forward_macs(t->net) / 1e9);
+           (long long)o.patch[2], (long long)o.batch, sf_network_forward_macs(t->net) / 1e9,
+           sf_precision_name(o.dtype));
     char scope[256];
     sf_work_scope(scope, &t->opt->key);
     sf_params_init(sf_network_params(t->net), t->opt->key.seed, scope,

@@ -26,6 +26,7 @@ typedef struct {
                                 the second stage of a cascade alone */
     int64_t epochs, iterations, val_iterations, batch; /* 0: recipe / plan */
     bool mirror, exact;
+    sf_dtype precision; /* of the networks that train and validate: SF_F32, SF_BF16 */
     int threads, loader_threads;
     double checkpoint_seconds; /* also write checkpoint_latest after this many seconds (at the next
                                   epoch end or step); 0: by epochs only */
