@@ -95,7 +95,7 @@ static void log_hints(hid_t file, const sf_comm *c)
         MPI_Info_get_nthkey(c->hints, i, key);
         MPI_Info_get(c->hints, key, (int)sizeof want - 1, want, &found);
         MPI_Info_get(now, key, (int)sizeof have - 1, have, &found);
-        const char *said = !found ? "ignored" : strcmp(want, have) == 0 ? "applied" : have;
+        const char *said = !found ? "ignored" : strcmp(want, have) == 0 ? "accepted" : have;
         at += snprintf(line + at, sizeof line - (size_t)at, " %s=%s:%s", key, want, said);
     }
     MPI_Info_free(&now);
