@@ -11,8 +11,6 @@ sf_status sf_conv_make(sf_conv *c, sf_shape in, int64_t out_channels, const int 
     SF_CHECK(positive(in) && out_channels > 0, SF_EINVAL,
              "convolution of an empty tensor (%" PRId64 " -> %" PRId64 " channels)", in.c,
              out_channels);
-    SF_CHECK(dtype == SF_F32 || dtype == SF_F64, SF_EUNSUPPORTED,
-             "convolution: only float and double are implemented");
     for (int a = 0; a < 3; a++) {
         SF_CHECK(kernel[a] == 1 || kernel[a] == 3, SF_EINVAL,
                  "convolution: kernel %d on axis %d, must be 1 or 3", kernel[a], a);
@@ -38,8 +36,8 @@ double sf_conv_macs(const sf_conv *c)
 
 const sf_conv_impl *const sf_conv_impls[] = {
 #ifdef SEGFLEET_HAVE_X86
-    &sf_conv_wino_avx512, &sf_conv_direct_avx512, &sf_conv_wino_avx2,
-    &sf_conv_direct_avx2,
+    &sf_conv_wino_bf16,     &sf_conv_direct_bf16, &sf_conv_wino_avx512,
+    &sf_conv_direct_avx512, &sf_conv_wino_avx2,   &sf_conv_direct_avx2,
 #endif
-    &sf_conv_gemm,        &sf_conv_ref,           NULL
+    &sf_conv_gemm,          &sf_conv_ref,         NULL
 };

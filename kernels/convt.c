@@ -9,8 +9,6 @@ sf_status sf_convt_make(sf_convt *c, sf_shape in, int64_t out_channels, const in
              SF_EINVAL,
              "transposed convolution of an empty tensor (%" PRId64 " -> %" PRId64 " channels)",
              in.c, out_channels);
-    SF_CHECK(dtype == SF_F32 || dtype == SF_F64, SF_EUNSUPPORTED,
-             "transposed convolution: only float and double are implemented");
     for (int a = 0; a < 3; a++)
         SF_CHECK(stride[a] == 1 || stride[a] == 2, SF_EINVAL,
                  "transposed convolution: stride %d on axis %d, must be 1 or 2", stride[a], a);
@@ -27,7 +25,7 @@ double sf_convt_macs(const sf_convt *c)
 
 const sf_convt_impl *const sf_convt_impls[] = {
 #ifdef SEGFLEET_HAVE_X86
-    &sf_convt_direct_avx512, &sf_convt_direct_avx2,
+    &sf_convt_direct_bf16, &sf_convt_direct_avx512, &sf_convt_direct_avx2,
 #endif
-    &sf_convt_gemm, &sf_convt_ref, NULL
+    &sf_convt_gemm,        &sf_convt_ref,           NULL
 };

@@ -1,4 +1,5 @@
 #include "kernels/gather.h"
+#include "kernels/bf16.h"
 #include "kernels/norm.h"
 #include "kernels/view.h"
 #include <string.h>
@@ -80,6 +81,14 @@ sf_block_at sf_views_block(const sf_view *v, int n, int64_t i)
     return block_of((const char *)&v->shape.c, sizeof *v, i);
 }
 
+/* Elements of a bfloat16 view, in `to`. */
+static const float *widen(const sf_view *v, int64_t at, int64_t count, float *to)
+{
+    const uint16_t *x = (const uint16_t *)v->data + at;
+    for (int64_t i = 0; i < count; i++) to[i] = sf_bf16_widen(x[i]);
+    return to;
+}
+
 /* count voxels of 16 lanes through the load rule; all pointers hold 16 lanes. */
 static void act16(const float *x, const float *scale, const float *shift, float slope,
                   int64_t count, float *restrict dst)
@@ -106,6 +115,29 @@ static void act_few(const float *x, const float *scale, const float *shift, floa
         }
 }
 
+/* Voxels inside the volume, from element `at` of the view on. */
+static void load_part(const sf_input *in, const sf_block_at *b, int64_t n, int64_t at,
+                      int64_t count, float *to)
+{
+    enum { PART = 64 };
+    const int64_t k = n * sf_cpad(in->x.shape.c) + b->cb * SF_CBLOCK;
+    const float *scale = in->scale ? (const float *)in->scale + k : NULL;
+    const float *shift = in->scale ? (const float *)in->shift + k : NULL;
+    const bool half = in->x.dtype == SF_BF16;
+    float wide[PART * SF_CBLOCK];
+    for (int64_t i = 0, part; i < count; i += part, to += part * b->lanes) {
+        part = half && count - i > PART ? PART : count - i;
+        const float *x = (const float *)in->x.data + at + i * SF_CBLOCK;
+        if (half) x = widen(&in->x, at + i * SF_CBLOCK, part * SF_CBLOCK, wide);
+        if (b->lanes < SF_CBLOCK)
+            act_few(x, scale, shift, (float)in->slope, part, b->lanes, to);
+        else if (scale)
+            act16(x, scale, shift, (float)in->slope, part, to);
+        else
+            memcpy(to, x, (size_t)(part * SF_CBLOCK) * sizeof *to);
+    }
+}
+
 void sf_gather_row(const sf_input *in, const sf_block_at *b, int64_t n, const int64_t g[3],
                    int64_t count, float *dst)
 {
@@ -115,21 +147,11 @@ void sf_gather_row(const sf_input *in, const sf_block_at *b, int64_t n, const in
     if (end < before || g[0] < 0 || g[0] >= v->extent[0] || g[1] < 0 || g[1] >= v->extent[1])
         end = before;
     memset(dst, 0, (size_t)(before * b->lanes) * sizeof *dst);
-    if (end > before) {
-        const float *x = (const float *)v->data + sf_view_offset(v, n, b->cb, g[0] - v->origin[0],
-                                                                 g[1] - v->origin[1],
-                                                                 g[2] - v->origin[2] + before);
-        const int64_t k = n * sf_cpad(v->shape.c) + b->cb * SF_CBLOCK;
-        const float *scale = in->scale ? (const float *)in->scale + k : NULL;
-        const float *shift = in->scale ? (const float *)in->shift + k : NULL;
-        float *to = dst + before * b->lanes;
-        if (b->lanes < SF_CBLOCK)
-            act_few(x, scale, shift, (float)in->slope, end - before, b->lanes, to);
-        else if (scale)
-            act16(x, scale, shift, (float)in->slope, end - before, to);
-        else
-            memcpy(to, x, (size_t)((end - before) * SF_CBLOCK) * sizeof *to);
-    }
+    if (end > before)
+        load_part(in, b, n,
+                  sf_view_offset(v, n, b->cb, g[0] - v->origin[0], g[1] - v->origin[1],
+                                 g[2] - v->origin[2] + before),
+                  end - before, dst + before * b->lanes);
     memset(dst + end * b->lanes, 0, (size_t)((count - end) * b->lanes) * sizeof *dst);
 }
 
@@ -228,12 +250,15 @@ static void bias_gradient(const sf_view *v, int64_t n, const int64_t lo[3], cons
         double s[SF_CBLOCK] = { 0 };
         for (int64_t z = lo[0]; z < hi[0]; z++)
             for (int64_t y = lo[1]; y < hi[1]; y++) {
-                const float *p =
-                    (const float *)v->data + sf_view_offset(v, n, cb, z - v->origin[0],
-                                                            y - v->origin[1], lo[2] - v->origin[2]);
-                for (int64_t x = lo[2]; x < hi[2]; x++, p += SF_CBLOCK)
+                int64_t at = sf_view_offset(v, n, cb, z - v->origin[0], y - v->origin[1],
+                                            lo[2] - v->origin[2]);
+                for (int64_t x = lo[2]; x < hi[2]; x++, at += SF_CBLOCK) {
+                    float wide[SF_CBLOCK];
+                    const float *p = v->dtype == SF_BF16 ? widen(v, at, SF_CBLOCK, wide)
+                                                         : (const float *)v->data + at;
 #pragma omp simd
                     for (int l = 0; l < SF_CBLOCK; l++) s[l] += (double)p[l];
+                }
             }
         for (int64_t l = 0; l < sf_block_lanes(v->shape.c, cb); l++)
             db[cb * SF_CBLOCK + l] = (float)s[l];

@@ -7,9 +7,9 @@
  * (weight gradients): dw[a][d][tap(t)] = sum_{j in box} A[a][j*istep + first + t] * D[d][j] For a
  * convolution A is the input and D the output gradient; for a transposed one the reverse.
  *
- *  Internal to kernels/; float only. Shapes and strides in elements, axes z,y,x. A run function
- * gets a filled problem, neither allocates nor fails, and gives the same bits for any `threads`.
- *  Source: conv-study section 5.1 (tap lists). */
+ *  Internal to kernels/; sums in float, views of float or bfloat16. Shapes and strides in elements,
+ * axes z,y,x. A run function gets a filled problem, neither allocates nor fails, and gives the same
+ * bits for any `threads`. Source: conv-study section 5.1 (tap lists). */
 #ifndef SF_KERNELS_GATHER_H
 #define SF_KERNELS_GATHER_H
 #include "kernels/conv.h"

@@ -1,3 +1,4 @@
+#include "kernels/bf16.h"
 #include "kernels/op.h"
 #include "kernels/view.h"
 

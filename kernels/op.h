@@ -34,6 +34,12 @@ static inline int64_t sf_voxels(sf_shape s) { return s.d * s.h * s.w; }
 /** Number of slices of a whole volume (see above). */
 static inline int64_t sf_slices(sf_shape s) { return s.d > 1 ? s.d : s.h; }
 
+/* SF_BF16 is a type of storage (kernels/bf16.h): views hold it, sums are made in float, and all
+ * arrays beside views (weights, scale, shift, statistics, plain tensors) are what they are for
+ * SF_F32. An operation of type BF16 takes views of BF16 and of F32; those that one call writes are
+ * of one type. What is written to a BF16 view is rounded once, from the whole sum; what is added to
+ * one, from the sum with the element that stood there. */
+
 /** A borrowed view of blocked activations; owns nothing. */
 typedef struct {
     void *data;
@@ -63,8 +69,9 @@ typedef struct {
  *  largest power of two below n. The one way in which partial sums are combined. */
 double sf_tree_sum(const double *v, int64_t n, int64_t stride);
 
-/** Plain [n][c][d][h][w] <-> blocked; pad lanes are set to zero. Element types: F32 or F64 (of the
- * view). The plain array is the whole volume; of it, what the view holds is copied. */
+/** Plain [n][c][d][h][w] <-> blocked; pad lanes are set to zero. Element types: that of the
+ * view, float for BF16. The plain array is the whole volume; of it, what the view holds is copied.
+ */
 void sf_block(const void *plain, const sf_view *dst, int threads);
 void sf_unblock(const sf_view *src, void *plain, int threads);
 

@@ -30,6 +30,10 @@ int sf_comm_size(const sf_comm *c);
 const char *sf_comm_host(void);
 /** Collective. Caller destroys (collective as well). color < 0: this rank gets NULL. */
 sf_status sf_comm_split(sf_comm **out, sf_comm *c, int color, int key);
+/** Collective over the listed ranks of `c` alone, which all give the same list; others may compute
+ * meanwhile. Rank i of the new comm is rank ranks[i] of c, and ranks[] names the caller. Two calls
+ * that share ranks must not be under way at once. Caller destroys. */
+sf_status sf_comm_of(sf_comm **out, sf_comm *c, const int *ranks, int n);
 void sf_comm_destroy(sf_comm **c);
 
 /** Collective; always returns on all ranks as long as all call it. All ranks return the worst

@@ -139,6 +139,39 @@ fail:
     return st;
 }
 
+static sf_status create_group(MPI_Comm *out, MPI_Comm mpi, const int *ranks, int n)
+{
+    MPI_Group all, part;
+    SF_MPI_TRY(MPI_Comm_group(mpi, &all));
+    int rc = MPI_Group_incl(all, n, ranks, &part);
+    MPI_Group_free(&all);
+    SF_MPI_CODE(rc, "MPI_Group_incl");
+    rc = MPI_Comm_create_group(mpi, part, 0, out);
+    MPI_Group_free(&part);
+    SF_MPI_CODE(rc, "MPI_Comm_create_group");
+    return SF_OK;
+}
+
+sf_status sf_comm_of(sf_comm **out, sf_comm *c, const int *ranks, int n)
+{
+    sf_comm *made = NULL;
+    *out = NULL;
+    SF_TRY(sf_mem_calloc(&made, 1, sizeof *made, SF_MEM_MISC));
+    *made = *c;
+    made->mpi = MPI_COMM_NULL;
+    made->size = n;
+    for (made->rank = 0; made->rank < n && ranks[made->rank] != c->rank;) made->rank++;
+    sf_status st = SF_OK;
+    SF_CHECK_GOTO(fail, st, made->rank < n, SF_EINTERNAL, "rank %d is not in its own comm",
+                  c->rank);
+    if (n > 1) SF_GOTO(fail, st, create_group(&made->mpi, c->mpi, ranks, n));
+    *out = made;
+    return SF_OK;
+fail:
+    sf_mem_free(made);
+    return st;
+}
+
 void sf_comm_destroy(sf_comm **c)
 {
     if (*c != NULL && *c != &world_comm && *c != &self_comm) {

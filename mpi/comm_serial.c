@@ -36,6 +36,13 @@ sf_status sf_comm_split(sf_comm **out, sf_comm *c, int color, int key)
     return SF_OK;
 }
 
+sf_status sf_comm_of(sf_comm **out, sf_comm *c, const int *ranks, int n)
+{
+    *out = NULL;
+    SF_CHECK(n == 1 && ranks[0] == 0, SF_EINTERNAL, "a comm of %d ranks without MPI", n);
+    return sf_comm_split(out, c, 0, 0);
+}
+
 void sf_comm_destroy(sf_comm **c)
 {
     if (*c != &the_only) sf_mem_free(*c);

@@ -2,7 +2,7 @@
 #include "kernels/gemm/gather_gemm.h"
 #include "kernels/view.h"
 
-static bool accepts(const sf_conv *c) { return c->dtype == SF_F32; }
+static bool accepts(const sf_conv *c) { return c->dtype != SF_F64; }
 
 static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 

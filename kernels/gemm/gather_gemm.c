@@ -1,4 +1,5 @@
 #include "kernels/gemm/gather_gemm.h"
+#include "kernels/bf16.h"
 #include "kernels/gemm/tile.h"
 #include "kernels/view.h"
 #include <cblas.h>
@@ -70,6 +71,18 @@ static void pack_block(const sf_gather *g, const plan *p, int64_t block, float *
             }
 }
 
+static inline void store_float(float *out, const float *c, const float *bias, bool add)
+{
+#pragma omp simd
+    for (int l = 0; l < SF_CBLOCK; l++) out[l] = c[l] + bias[l] + (add ? out[l] : 0.0f);
+}
+
+static inline void store_half(uint16_t *out, const float *c, const float *bias, bool add)
+{
+    for (int l = 0; l < SF_CBLOCK; l++)
+        out[l] = sf_bf16_round(c[l] + bias[l] + (add ? sf_bf16_widen(out[l]) : 0.0f));
+}
+
 /* Add the bias and write (or add to) one 16-channel block of the tile; c is [voxels][group]. */
 static void store_block(const sf_gather *g, const plan *p, const sf_tile *tile, int64_t n,
                         int64_t block, const float *c)
@@ -82,15 +95,16 @@ static void store_block(const sf_gather *g, const plan *p, const sf_tile *tile, 
     const sf_gather_axis *ax = g->axis;
     for (int64_t z = tile->lo[0]; z < tile->hi[0]; z++)
         for (int64_t y = tile->lo[1]; y < tile->hi[1]; y++) {
-            float *out = (float *)v->data +
-                         sf_view_offset(v, n, q.cb, z * ax[0].ostep + ax[0].phase - v->origin[0],
+            int64_t at = sf_view_offset(v, n, q.cb, z * ax[0].ostep + ax[0].phase - v->origin[0],
                                         y * ax[1].ostep + ax[1].phase - v->origin[1],
                                         tile->lo[2] * ax[2].ostep + ax[2].phase - v->origin[2]);
             for (int64_t x = tile->lo[2]; x < tile->hi[2]; x++) {
-#pragma omp simd
-                for (int l = 0; l < SF_CBLOCK; l++) out[l] = c[l] + bias[l] + (add ? out[l] : 0.0f);
+                if (v->dtype == SF_BF16)
+                    store_half((uint16_t *)v->data + at, c, bias, add);
+                else
+                    store_float((float *)v->data + at, c, bias, add);
                 c += p->group;
-                out += ax[2].ostep * SF_CBLOCK;
+                at += ax[2].ostep * SF_CBLOCK;
             }
         }
 }

@@ -1,3 +1,4 @@
+#include "kernels/bf16.h"
 #include "kernels/conv.h"
 #include "kernels/norm.h"
 #include "kernels/view.h"

@@ -3,15 +3,15 @@
  * broadcast from the patch, weights are loaded. Source: conv-study section 5.1. */
 #include "kernels/view.h"
 #include "kernels/x86/direct_plan.h"
+#include "kernels/x86/vec_stored.h"
 #include <omp.h>
 #include <string.h>
 
-#define FLAT static inline __attribute__((always_inline))
 enum { NV = TILE_BLOCKS * BLOCK_V }; /* weight vectors of a full register tile */
 
 /* count voxels of 16 lanes through the load rule (mul and add, as the reference does it). */
-static void SF_ISA_NAME(act)(const float *x, const float *scale, const float *shift, float slope,
-                             int64_t count, float *dst)
+FLAT void SF_ISA_NAME(act)(const void *x, const bool half, const float *scale, const float *shift,
+                           float slope, int64_t count, float *dst)
 {
     V a[BLOCK_V], b[BLOCK_V];
     const V s = v_set1(slope);
@@ -22,9 +22,14 @@ static void SF_ISA_NAME(act)(const float *x, const float *scale, const float *sh
     for (int64_t i = 0; i < count; i++)
         for (int j = 0; j < BLOCK_V; j++) {
             const int64_t at = i * SF_CBLOCK + j * VLEN;
-            const V t = v_add(v_mul(a[j], v_load(x + at)), b[j]);
+            const V t = v_add(v_mul(a[j], v_get(x, at, half)), b[j]);
             v_store(dst + at, v_positive_or(t, v_mul(s, t)));
         }
+}
+
+FLAT void SF_ISA_NAME(raw)(const void *x, const bool half, int64_t count, float *dst)
+{
+    for (int64_t at = 0; at < count * SF_CBLOCK; at += VLEN) v_store(dst + at, v_get(x, at, half));
 }
 
 /* One row of a patch: 16 lanes of block cb, zero outside the volume. */
@@ -40,15 +45,23 @@ static void SF_ISA_NAME(fill_row)(const sf_input *in, int64_t cb, int64_t n, con
     memset(dst, 0, (size_t)(before * SF_CBLOCK) * sizeof *dst);
     memset(dst + end * SF_CBLOCK, 0, (size_t)((count - end) * SF_CBLOCK) * sizeof *dst);
     if (end == before) return;
-    const float *x =
-        (const float *)v->data + sf_view_offset(v, n, cb, g[0] - v->origin[0], g[1] - v->origin[1],
-                                                g[2] - v->origin[2] + before);
+    const bool half = v->dtype == SF_BF16;
+    const void *x = v_address(v->data,
+                              sf_view_offset(v, n, cb, g[0] - v->origin[0], g[1] - v->origin[1],
+                                             g[2] - v->origin[2] + before),
+                              half);
     const int64_t k = n * sf_cpad(v->shape.c) + cb * SF_CBLOCK;
+    const float *scale = in->scale ? (const float *)in->scale + k : NULL;
+    const float *shift = in->scale ? (const float *)in->shift + k : NULL;
     dst += before * SF_CBLOCK;
-    if (in->scale) SF_ISA_NAME(act)
-    (x, (const float *)in->scale + k, (const float *)in->shift + k, (float)in->slope, end - before,
-     dst);
-    else memcpy(dst, x, (size_t)((end - before) * SF_CBLOCK) * sizeof *dst);
+    if (scale && half)
+        SF_ISA_NAME(act)(x, true, scale, shift, (float)in->slope, end - before, dst);
+    else if (scale)
+        SF_ISA_NAME(act)(x, false, scale, shift, (float)in->slope, end - before, dst);
+    else if (half)
+        SF_ISA_NAME(raw)(x, true, end - before, dst);
+    else
+        memcpy(dst, x, (size_t)((end - before) * SF_CBLOCK) * sizeof *dst);
 }
 
 static void SF_ISA_NAME(fill_patch)(const sf_gather_axis axis[3], const sf_direct_tile *t,
@@ -71,24 +84,24 @@ typedef struct {
     int taps, blocks;
     int lanes[SF_MOST_CHUNK];
     const float *w;
-    float *out[2];
+    void *out[2]; /* float, or half */
     float bias[2][SF_CBLOCK];
-    int64_t ostep; /* floats between outputs */
+    int64_t ostep; /* elements between outputs */
     bool load[2];  /* continue the sum that stands there */
 } SF_ISA_NAME(reg_tile);
 
 /* All arguments after `a` are constants after inlining, so that the sums stay in registers. */
 FLAT void SF_ISA_NAME(compute)(const SF_ISA_NAME(reg_tile) * a, const int vox, const int nv,
-                               const int step)
+                               const int step, const bool half)
 {
     V acc[TILE_W][NV];
 #pragma GCC unroll 16
     for (int v = 0; v < vox; v++)
 #pragma GCC unroll 2
         for (int j = 0; j < nv; j++) {
-            const int q = j / BLOCK_V, half = j % BLOCK_V * VLEN;
-            const V start = a->load[q] ? v_load(a->out[q] + v * a->ostep + half) : v_zero();
-            acc[v][j] = v_add(start, v_load(a->bias[q] + half));
+            const int q = j / BLOCK_V, lane = j % BLOCK_V * VLEN;
+            const V start = a->load[q] ? v_get(a->out[q], v * a->ostep + lane, half) : v_zero();
+            acc[v][j] = v_add(start, v_load(a->bias[q] + lane));
         }
     const float *w = a->w;
     for (int b = 0; b < a->blocks; b++)
@@ -110,15 +123,15 @@ FLAT void SF_ISA_NAME(compute)(const SF_ISA_NAME(reg_tile) * a, const int vox, c
     for (int v = 0; v < vox; v++)
 #pragma GCC unroll 2
         for (int j = 0; j < nv; j++)
-            v_store(a->out[j / BLOCK_V] + v * a->ostep + j % BLOCK_V * VLEN, acc[v][j]);
+            v_put(a->out[j / BLOCK_V], v * a->ostep + j % BLOCK_V * VLEN, acc[v][j], half);
 }
 
 #define CASE(n)                                                                                    \
     case n:                                                                                        \
-        if (n <= TILE_W) SF_ISA_NAME(compute)(a, n <= TILE_W ? n : 1, nv, step);                   \
+        if (n <= TILE_W) SF_ISA_NAME(compute)(a, n <= TILE_W ? n : 1, nv, step, half);             \
         break;
 FLAT void SF_ISA_NAME(by_width)(const SF_ISA_NAME(reg_tile) * a, int vox, const int nv,
-                                const int step)
+                                const int step, const bool half)
 {
     switch (vox) {
         CASE(1)
@@ -139,30 +152,51 @@ FLAT void SF_ISA_NAME(by_width)(const SF_ISA_NAME(reg_tile) * a, int vox, const 
 }
 #undef CASE
 
-static void SF_ISA_NAME(full1)(const SF_ISA_NAME(reg_tile) * a, int vox)
-{
-    SF_ISA_NAME(by_width)(a, vox, NV, 1);
-}
-static void SF_ISA_NAME(full2)(const SF_ISA_NAME(reg_tile) * a, int vox)
-{
-    SF_ISA_NAME(by_width)(a, vox, NV, 2);
-}
-static void SF_ISA_NAME(half1)(const SF_ISA_NAME(reg_tile) * a, int vox)
-{
-    SF_ISA_NAME(by_width)(a, vox, BLOCK_V, 1);
-}
-static void SF_ISA_NAME(half2)(const SF_ISA_NAME(reg_tile) * a, int vox)
-{
-    SF_ISA_NAME(by_width)(a, vox, BLOCK_V, 2);
-}
+typedef void SF_ISA_NAME(tile_fn)(const SF_ISA_NAME(reg_tile) * a, int vox);
+#define TILE(name, nv, step, half)                                                                 \
+    static void SF_ISA_NAME(name)(const SF_ISA_NAME(reg_tile) * a, int vox)                        \
+    {                                                                                              \
+        SF_ISA_NAME(by_width)(a, vox, nv, step, half);                                             \
+    }
+TILE(full1, NV, 1, false)
+TILE(full2, NV, 2, false)
+TILE(one1, BLOCK_V, 1, false)
+TILE(one2, BLOCK_V, 2, false)
+TILE(full1_half, NV, 1, true)
+TILE(full2_half, NV, 2, true)
+TILE(one1_half, BLOCK_V, 1, true)
+TILE(one2_half, BLOCK_V, 2, true)
+#undef TILE
+
+/* [type of the outputs][all blocks of a tile, one][step - 1] */
+static SF_ISA_NAME(tile_fn) *const
+    SF_ISA_NAME(tiles)[2][2][2] = { { { SF_ISA_NAME(full1), SF_ISA_NAME(full2) },
+                                      { SF_ISA_NAME(one1), SF_ISA_NAME(one2) } },
+                                    { { SF_ISA_NAME(full1_half), SF_ISA_NAME(full2_half) },
+                                      { SF_ISA_NAME(one1_half), SF_ISA_NAME(one2_half) } } };
 
 /* What one pass (a chunk of input blocks) over a tile needs. */
 typedef struct {
     const sf_gather *g;
     const sf_direct_tile *t;
     int64_t n;
-    bool first; /* the first chunk starts the sums */
+    bool first, last; /* the first chunk starts the sums, the last one ends them */
+    float *stage;     /* sums of several passes that are rounded once: [block][z][y][x][16] of the
+                         tile; NULL: they are made in the outputs */
 } SF_ISA_NAME(pass);
+
+/* The finished sums of `count` voxels, to (or added to) the view. */
+FLAT void SF_ISA_NAME(finish)(const sf_view *v, int64_t at, int64_t ostep, bool add,
+                              const float *sums, int64_t count)
+{
+    const bool half = v->dtype == SF_BF16;
+    for (int64_t i = 0; i < count; i++, at += ostep)
+        for (int j = 0; j < SF_CBLOCK; j += VLEN, sums += VLEN) {
+            V x = v_load(sums);
+            if (add) x = v_add(v_get(v->data, at + j, half), x);
+            v_put(v->data, at + j, x, half);
+        }
+}
 
 /* All rows of a tile for `count` output blocks starting with o. */
 static void SF_ISA_NAME(rows)(const SF_ISA_NAME(pass) * s, SF_ISA_NAME(reg_tile) * a,
@@ -173,15 +207,22 @@ static void SF_ISA_NAME(rows)(const SF_ISA_NAME(pass) * s, SF_ISA_NAME(reg_tile)
     const int64_t width = t->hi[2] - t->lo[2], parts = (width + TILE_W - 1) / TILE_W;
     const sf_view *v[2] = { NULL, NULL };
     int64_t cb[2] = { 0, 0 };
+    bool add[2] = { false, false };
+    const int64_t height = t->hi[1] - t->lo[1], ostep = ax[2].ostep * SF_CBLOCK;
+    const int64_t block = (t->hi[0] - t->lo[0]) * height * width * SF_CBLOCK;
     for (int q = 0; q < count; q++) {
         const sf_block_at b = sf_views_block(s->g->out, s->g->n_out, o + q);
         v[q] = &s->g->out[b.entry];
         cb[q] = b.cb;
-        a->load[q] = !s->first || (s->g->accumulate && s->g->accumulate[b.entry]);
+        add[q] = s->g->accumulate && s->g->accumulate[b.entry];
+        a->load[q] = !s->first || (add[q] && !s->stage);
         for (int64_t l = 0; l < SF_CBLOCK; l++)
             a->bias[q][l] = s->first && s->g->bias && l < b.lanes ? s->g->bias[b.first + l] : 0.0f;
     }
-    a->ostep = ax[2].ostep * SF_CBLOCK;
+    a->ostep = s->stage ? SF_CBLOCK : ostep;
+    const bool half = !s->stage && v[0]->dtype == SF_BF16;
+    SF_ISA_NAME(tile_fn) *const tile =
+        SF_ISA_NAME(tiles)[half][count < TILE_BLOCKS][ax[2].istep - 1];
     for (int64_t z = t->lo[0]; z < t->hi[0]; z++)
         for (int64_t y = t->lo[1]; y < t->hi[1]; y++) {
             const int64_t row =
@@ -189,17 +230,20 @@ static void SF_ISA_NAME(rows)(const SF_ISA_NAME(pass) * s, SF_ISA_NAME(reg_tile)
             for (int64_t i = 0; i < parts; i++) {
                 const int64_t x0 = width * i / parts, x1 = width * (i + 1) / parts;
                 a->patch = patch + (row * t->patch[2] + x0 * ax[2].istep) * SF_CBLOCK;
-                for (int q = 0; q < count; q++)
-                    a->out[q] = (float *)v[q]->data +
-                                sf_view_offset(v[q], s->n, cb[q],
-                                               z * ax[0].ostep + ax[0].phase - v[q]->origin[0],
-                                               y * ax[1].ostep + ax[1].phase - v[q]->origin[1],
-                                               (t->lo[2] + x0) * ax[2].ostep + ax[2].phase -
-                                                   v[q]->origin[2]);
-                if (count == TILE_BLOCKS)
-                    (ax[2].istep == 1 ? SF_ISA_NAME(full1) : SF_ISA_NAME(full2))(a, (int)(x1 - x0));
-                else
-                    (ax[2].istep == 1 ? SF_ISA_NAME(half1) : SF_ISA_NAME(half2))(a, (int)(x1 - x0));
+                const int64_t staged =
+                    (((z - t->lo[0]) * height + y - t->lo[1]) * width + x0) * SF_CBLOCK;
+                int64_t at[2] = { 0, 0 };
+                for (int q = 0; q < count; q++) {
+                    at[q] = sf_view_offset(
+                        v[q], s->n, cb[q], z * ax[0].ostep + ax[0].phase - v[q]->origin[0],
+                        y * ax[1].ostep + ax[1].phase - v[q]->origin[1],
+                        (t->lo[2] + x0) * ax[2].ostep + ax[2].phase - v[q]->origin[2]);
+                    a->out[q] = (char *)v[q]->data + at[q] * (half ? 2 : 4);
+                    if (s->stage) a->out[q] = s->stage + q * block + staged;
+                }
+                tile(a, (int)(x1 - x0));
+                for (int q = 0; q < count && s->stage && s->last; q++)
+                    SF_ISA_NAME(finish)(v[q], at[q], ostep, add[q], a->out[q], x1 - x0);
             }
         }
 }
@@ -219,6 +263,9 @@ static void SF_ISA_NAME(unit)(const SF_ISA_NAME(job) * j, const sf_direct_tile *
     const sf_gather *g = j->g;
     const sf_direct_plan *p = &j->p;
     int64_t offset[SF_MAX_TAPS], channel = 0;
+    int64_t voxels = SF_CBLOCK; /* floats of one block of the stage */
+    float *stage = patch + p->patches;
+    for (int a = 0; a < 3; a++) voxels *= t->hi[a] - t->lo[a];
     sf_direct_offsets(g->axis, t, offset);
     SF_ISA_NAME(reg_tile)
     a = { .block_stride = p->t.patch_floats, .offset = offset, .taps = p->t.taps };
@@ -233,8 +280,12 @@ static void SF_ISA_NAME(unit)(const SF_ISA_NAME(job) * j, const sf_direct_tile *
             channels += q.lanes;
         }
         for (int k = 0; k < j->n; k++) {
-            const SF_ISA_NAME(pass) s = { g + k, t, n, i == 0 };
+            SF_ISA_NAME(pass)
+            s = {
+                .g = g + k, .t = t, .n = n, .first = i == 0, .last = i + p->chunk >= p->in_blocks
+            };
             for (int64_t o = o0; o < o1; o += TILE_BLOCKS) {
+                if (p->stage_blocks > 0) s.stage = stage + (k * p->stage_blocks + o - o0) * voxels;
                 const int count = o1 - o < TILE_BLOCKS ? (int)(o1 - o) : TILE_BLOCKS;
                 a.w = j->packed + k * p->weights +
                       p->t.taps * SF_CBLOCK * (o * p->in_channels + channel * count);
@@ -268,7 +319,7 @@ void SF_ISA_NAME(sf_gather_direct)(const sf_gather *g, int n, void *scratch)
         j = { g, n,
               sf_direct_plan_make(g->axis, samples, sf_inputs_channels(g->in, g->n_in),
                                   sf_inputs_blocks(g->in, g->n_in),
-                                  sf_views_blocks(g->out, g->n_out)),
+                                  sf_views_blocks(g->out, g->n_out), sf_gather_rounds(g) ? n : 0),
               scratch };
     const sf_direct_plan *p = &j.p;
     const int64_t pairs = (p->out_blocks + TILE_BLOCKS - 1) / TILE_BLOCKS;

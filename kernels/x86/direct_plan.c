@@ -73,7 +73,7 @@ static int64_t patch_voxels(int taps, int64_t in_channels)
 }
 
 sf_direct_plan sf_direct_plan_make(const sf_gather_axis axis[3], int64_t n, int64_t in_channels,
-                                   int64_t in_blocks, int64_t out_blocks)
+                                   int64_t in_blocks, int64_t out_blocks, int rounded)
 {
     const int64_t extent[3] = { axis[0].extent, axis[1].extent, axis[2].extent };
     const int64_t voxels = patch_voxels(axis[0].n * axis[1].n * axis[2].n, in_channels);
@@ -81,13 +81,18 @@ sf_direct_plan sf_direct_plan_make(const sf_gather_axis axis[3], int64_t n, int6
                          .out_blocks = out_blocks,
                          .in_blocks = in_blocks,
                          .in_channels = in_channels };
-    p.unit_blocks = n * p.t.tiles < MANY_UNITS ? UNIT_BLOCKS : out_blocks;
+    p.chunk = CHUNK_VOXELS / voxels;
+    p.stage_blocks = rounded && in_blocks > p.chunk ? UNIT_BLOCKS : 0;
+    p.unit_blocks = n * p.t.tiles < MANY_UNITS || p.stage_blocks ? UNIT_BLOCKS : out_blocks;
     p.groups = (out_blocks + p.unit_blocks - 1) / p.unit_blocks;
     p.weights = p.t.taps * in_channels * out_blocks * SF_CBLOCK;
-    p.chunk = CHUNK_VOXELS / voxels;
-    p.per_thread = p.chunk * p.t.patch_floats + SF_CBLOCK;
+    p.patches = p.chunk * p.t.patch_floats + SF_CBLOCK;
+    p.per_thread =
+        p.patches + rounded * p.stage_blocks * p.t.size[0] * p.t.size[1] * p.t.size[2] * SF_CBLOCK;
     return p;
 }
+
+bool sf_gather_rounds(const sf_gather *g) { return g->out[0].dtype == SF_BF16; }
 
 void sf_direct_pack(const sf_gather *g, int64_t in, int64_t o, int64_t count, float *packed)
 {
@@ -153,11 +158,13 @@ void sf_direct_write(const sf_wgrad *g, const sf_direct_wplan *p, int64_t d_bloc
 static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
 static size_t gather_bytes(const sf_gather_axis axis[3], int64_t n, int64_t in_channels,
-                           int64_t out_blocks, int phases, int threads)
+                           int64_t in_blocks, int64_t out_blocks, int phases, bool rounded,
+                           int threads)
 {
     for (int a = 0; a < 3; a++)
         if (axis[a].extent == 0) return 0;
-    const sf_direct_plan p = sf_direct_plan_make(axis, n, in_channels, 1, out_blocks);
+    const sf_direct_plan p =
+        sf_direct_plan_make(axis, n, in_channels, in_blocks, out_blocks, rounded ? phases : 0);
     return (size_t)(p.weights * phases + p.per_thread * threads) * sizeof(float);
 }
 
@@ -183,10 +190,13 @@ size_t sf_direct_conv_scratch(const sf_conv *c, int threads)
     const int64_t spread =
         sf_blocks(c->in.c) + SF_MAX_INPUTS - 1; /* concatenation pads each input */
     sf_gather_conv_axes(c, axis);
-    size_t s = gather_bytes(axis, c->out.n, c->in.c, sf_blocks(c->out.c), 1, threads);
+    const bool rounded = c->dtype == SF_BF16;
+    size_t s = gather_bytes(axis, c->out.n, c->in.c, c->in_blocks, sf_blocks(c->out.c), 1, rounded,
+                            threads);
     s = larger(s, wgrad_bytes(axis, spread, c->in.c, c->out.c, threads));
     for (int phase = 0; sf_gather_conv_data_axes(c, phase, axis); phase++)
-        s = larger(s, gather_bytes(axis, c->in.n, c->out.c, spread, 1, threads));
+        s = larger(s, gather_bytes(axis, c->in.n, c->out.c, sf_blocks(c->out.c), spread, 1, rounded,
+                                   threads));
     return s;
 }
 
@@ -194,9 +204,11 @@ size_t sf_direct_convt_scratch(const sf_convt *c, int threads)
 {
     sf_gather_axis axis[3];
     sf_gather_convt_axes(c, axis);
-    size_t s = gather_bytes(axis, c->in.n, c->out.c, sf_blocks(c->in.c), 1, threads);
+    const bool rounded = c->dtype == SF_BF16;
+    size_t s = gather_bytes(axis, c->in.n, c->out.c, sf_blocks(c->out.c), sf_blocks(c->in.c), 1,
+                            rounded, threads);
     s = larger(s, wgrad_bytes(axis, sf_blocks(c->out.c), c->out.c, c->in.c, threads));
     sf_gather_convt_phase_axes(c, 0, axis);
-    return larger(
-        s, gather_bytes(axis, c->in.n, c->in.c, sf_blocks(c->out.c), SF_MAX_PHASES, threads));
+    return larger(s, gather_bytes(axis, c->in.n, c->in.c, sf_blocks(c->in.c), sf_blocks(c->out.c),
+                                  SF_MAX_PHASES, rounded, threads));
 }

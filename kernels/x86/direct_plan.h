@@ -35,15 +35,21 @@ bool sf_direct_tile_at(const sf_direct_tiles *t, const sf_gather_axis axis[3], i
 void sf_direct_offsets(const sf_gather_axis axis[3], const sf_direct_tile *t, int64_t *offset);
 
 /** Gathers: units are (sample, tile, group of output blocks). width = output blocks per register
- *  tile (2 for AVX-512, 1 for AVX2). */
+ *  tile (2 for AVX-512, 1 for AVX2). rounded: gathers of the call whose
+ *  outputs keep less than a float. */
 typedef struct {
     sf_direct_tiles t;
     int64_t out_blocks, in_blocks, in_channels;
     int64_t unit_blocks, groups, chunk;
     int64_t weights, per_thread; /* floats; weights of one phase */
+    /* Sums that take several passes and are rounded once are made in a stage of floats behind the
+       patches: `stage_blocks` output blocks of each gather (0: no stage). */
+    int64_t patches, stage_blocks;
 } sf_direct_plan;
 sf_direct_plan sf_direct_plan_make(const sf_gather_axis axis[3], int64_t n, int64_t in_channels,
-                                   int64_t in_blocks, int64_t out_blocks);
+                                   int64_t in_blocks, int64_t out_blocks, int rounded);
+/** Do the outputs of the gather keep less than a float? (All of them do, or none.) */
+bool sf_gather_rounds(const sf_gather *g);
 /** Pack the weights of output blocks [o, o+count) for input block `in`: [tap][lane][count*16]. */
 void sf_direct_pack(const sf_gather *g, int64_t in, int64_t o, int64_t count, float *packed);
 
@@ -65,7 +71,7 @@ size_t sf_direct_conv_scratch(const sf_conv *c, int threads);
 size_t sf_direct_convt_scratch(const sf_convt *c, int threads);
 
 /** The run functions of each instruction set. */
-sf_gather_run sf_gather_direct_avx512, sf_gather_direct_avx2;
-sf_wgrad_run sf_wgrad_direct_avx512, sf_wgrad_direct_avx2;
+sf_gather_run sf_gather_direct_bf16, sf_gather_direct_avx512, sf_gather_direct_avx2;
+sf_wgrad_run sf_wgrad_direct_bf16, sf_wgrad_direct_avx512, sf_wgrad_direct_avx2;
 
 #endif

@@ -2,8 +2,16 @@
 #include "kernels/view.h"
 
 #define REAL    float
+#define STORED  REAL
 #define NAME(x) x##_avx512
 #include "kernels/ref/norm_loops.inc"
+#undef STORED
+#undef NAME
+#include "kernels/x86/norm_half.h"
+#define NAME(x) x##_half_avx512
+#include "kernels/ref/norm_loops.inc"
 
-const sf_norm_passes sf_norm_passes_avx512 = { norm_stats_avx512, backward_reduce_avx512,
-                                               backward_apply_avx512 };
+const sf_norm_passes sf_norm_passes_avx512[2] = {
+    { norm_stats_avx512, backward_reduce_avx512, backward_apply_avx512 },
+    { norm_stats_half_avx512, backward_reduce_half_avx512, backward_apply_half_avx512 }
+};

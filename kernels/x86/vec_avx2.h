@@ -70,6 +70,32 @@ static inline void v_transpose(V r[VLEN])
     }
     for (int i = 0; i < 8; i++) r[i] = t[i];
 }
+/* bfloat16 of kernels/bf16.h: half a block of 16. */
+typedef __m128i H;
+static inline H v_load_half(const void *p) { return _mm_loadu_si128(p); }
+static inline void v_store_half(void *p, H x) { _mm_storeu_si128(p, x); }
+static inline void v_stream_half(void *p, H x) { _mm_stream_si128(p, x); }
+static inline V v_widen(H x)
+{
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(x), 16));
+}
+static inline H v_round(V x)
+{
+#ifdef __AVX512BF16__
+    return (H)_mm256_cvtneps_pbh(x);
+#else
+    const __m256i bits = _mm256_castps_si256(x), high = _mm256_srli_epi32(bits, 16);
+    const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+    const __m256i exponent = _mm256_and_si256(bits, _mm256_set1_epi32(0x7f800000));
+    const __m256i zero = _mm256_cmpeq_epi32(exponent, _mm256_setzero_si256());
+    const __m256i odd = _mm256_and_si256(high, _mm256_set1_epi32(1));
+    __m256i r = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
+    r = _mm256_srli_epi32(r, 16);
+    r = _mm256_blendv_epi8(r, _mm256_or_si256(high, _mm256_set1_epi32(0x40)), nan);
+    r = _mm256_blendv_epi8(r, _mm256_and_si256(high, _mm256_set1_epi32(0x8000)), zero);
+    return _mm_packus_epi32(_mm256_castsi256_si128(r), _mm256_extracti128_si256(r, 1));
+#endif
+}
 /* t > 0 ? t : s */
 static inline V v_positive_or(V t, V s)
 {

@@ -1,4 +1,5 @@
-/** The vector words of AVX-512: one vector is one channel block. */
+/** The vector words of AVX-512, with AVX512_BF16 where the flags have it: one vector is one channel
+ *  block. */
 #ifndef SF_KERNELS_X86_VEC_AVX512_H
 #define SF_KERNELS_X86_VEC_AVX512_H
 #ifndef __AVX512F__
@@ -8,7 +9,11 @@
 #include <stdbool.h>
 
 typedef __m512 V;
+#ifdef __AVX512BF16__
+#define SF_ISA_NAME(x) x##_bf16
+#else
 #define SF_ISA_NAME(x) x##_avx512
+#endif
 enum {
     VLEN = 16,
     BLOCK_V = 1,     /* vectors per channel block */
@@ -70,6 +75,31 @@ static inline void v_transpose(V r[VLEN])
         r[i] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0x88);
         r[i + 8] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0xdd);
     }
+}
+/* bfloat16 of kernels/bf16.h: one block of 16. */
+typedef __m256i H;
+static inline H v_load_half(const void *p) { return _mm256_loadu_si256(p); }
+static inline void v_store_half(void *p, H x) { _mm256_storeu_si256(p, x); }
+static inline void v_stream_half(void *p, H x) { _mm256_stream_si256(p, x); }
+static inline V v_widen(H x)
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16));
+}
+static inline H v_round(V x)
+{
+#ifdef __AVX512BF16__
+    return (H)_mm512_cvtneps_pbh(x);
+#else
+    const __m512i bits = _mm512_castps_si512(x), high = _mm512_srli_epi32(bits, 16);
+    const __mmask16 nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
+    const __mmask16 zero = _mm512_testn_epi32_mask(bits, _mm512_set1_epi32(0x7f800000));
+    const __m512i odd = _mm512_and_si512(high, _mm512_set1_epi32(1));
+    __m512i r = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
+    r = _mm512_srli_epi32(r, 16);
+    r = _mm512_mask_or_epi32(r, nan, high, _mm512_set1_epi32(0x40));
+    r = _mm512_mask_and_epi32(r, zero, high, _mm512_set1_epi32(0x8000));
+    return _mm512_cvtepi32_epi16(r);
+#endif
 }
 /* t > 0 ? t : s */
 static inline V v_positive_or(V t, V s)

@@ -1,5 +1,6 @@
 #include "kernels/x86/vec_avx512.h"
-#define SF_WINO_TEXT "wino_avx512"
-#define SF_WINO_ISA  SF_ISA_AVX512
-#define ROWS         12
+#define SF_WINO_TEXT  "wino_avx512"
+#define SF_WINO_ISA   SF_ISA_AVX512
+#define SF_WINO_TYPES (c->dtype != SF_F64)
+#define ROWS          12
 #include "kernels/x86/wino_body.h"

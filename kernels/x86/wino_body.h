@@ -1,6 +1,7 @@
 /* Winograd convolution, 3 taps per axis at stride 1 or 2, or 1 tap (that axis has tiles of 1),
- * float32. Included by wino_avx2.c and wino_avx512.c after their vec_*.h, with ROWS = tiles of a
- * register tile of the products.
+ * in float32; views may be stored in bfloat16, which the transforms widen on load and round on
+ * store. Included by wino_avx2.c, wino_avx512.c and wino_bf16.c after their vec_*.h, with ROWS =
+ * tiles of a register tile of the products.
  *
  * Work per sample: tiles of m outputs and t = m+2 inputs per axis; V = transformed inputs, U =
  * transformed weights; per coordinate one small matrix product; back-transform. All tile grids are
@@ -128,15 +129,17 @@ static int64_t list_tiles(const wino_geo *g, int64_t first, int64_t end, const l
 }
 
 /* Lane 0 of global voxel (0,0,0) of a channel block, wherever the part that is held begins. */
-static float *view_base(const sf_view *v, int64_t n, int64_t cb)
+static void *view_base(const sf_view *v, int64_t n, int64_t cb)
 {
-    return (float *)v->data + sf_view_offset(v, n, cb, -v->origin[0], -v->origin[1], -v->origin[2]);
+    return (char *)v->data + sf_view_offset(v, n, cb, -v->origin[0], -v->origin[1], -v->origin[2]) *
+                                 (int64_t)sf_dtype_size(v->dtype);
 }
 
 /* --- loading -------------------------------------------------------------------------------- */
 
 typedef struct {
-    const float *data;
+    const void *data;
+    bool half; /* bfloat16, not float */
     int64_t sd, sh;
     const float *scale, *shift; /* NULL: raw */
     float slope;                /* 0 <= slope <= 1 */
@@ -146,6 +149,7 @@ static source open_source(const sf_input *in, int64_t n, int64_t cb)
 {
     const int64_t at = n * sf_cpad(in->x.shape.c) + cb * SF_CBLOCK;
     return (source){ .data = view_base(&in->x, n, cb),
+                     .half = in->x.dtype == SF_BF16,
                      .sd = in->x.stride_d,
                      .sh = in->x.stride_h,
                      .scale = in->scale ? (const float *)in->scale + at : NULL,
@@ -165,7 +169,7 @@ typedef struct {
 } window;
 
 FLAT void load_rows(const window *w, const wino_op op, const wino_kind k, const bool rule,
-                    const bool border)
+                    const bool half, const bool border)
 {
     const source *s = w->s;
     const int n = op_reads(op, k);
@@ -191,7 +195,7 @@ FLAT void load_rows(const window *w, const wino_op op, const wino_kind k, const 
             const int64_t gz = w->from[0] + z, gy = w->from[1] + y;
             const bool in = !border || (gz >= w->l.lo[0] && gz < w->l.hi[0] && gy >= w->l.lo[1] &&
                                         gy < w->l.hi[1]);
-            const float *p = s->data + gz * s->sd + gy * s->sh;
+            const void *p = v_address(s->data, gz * s->sd + gy * s->sh, half);
             float *to = w->cube + z * w->plane + y * w->row;
 #pragma GCC unroll 2
             for (int h = 0; h < BLOCK_V; h++) {
@@ -201,7 +205,7 @@ FLAT void load_rows(const window *w, const wino_op op, const wino_kind k, const 
                 if (in) {
 #pragma GCC unroll 6
                     for (int i = 0; i < n; i++) {
-                        v[i] = v_load(p + at[i] + h * VLEN);
+                        v[i] = v_get(p, at[i] + h * VLEN, half);
                         if (rule) {
                             const V t = v_fma(scale[h], v[i], shift[h]);
                             v[i] = v_max(t, v_mul(slope, t));
@@ -217,25 +221,34 @@ FLAT void load_rows(const window *w, const wino_op op, const wino_kind k, const 
             }
             if (!border) { /* the next tile */
 #pragma GCC unroll 4
-                for (int i = 0; i < kind_step(k); i++)
-                    _mm_prefetch((const char *)(p + at[0] + (n + i) * SF_CBLOCK), _MM_HINT_T0);
+                for (int i = 0; i < kind_step(k); i += half ? 2 : 1) /* a line of 64 bytes each */
+                    _mm_prefetch(v_address(p, at[0] + (n + i) * SF_CBLOCK, half), _MM_HINT_T0);
             }
         }
     if (op == ADJ && w->sum)
         for (int h = 0; h < BLOCK_V; h++) v_store(w->sum + h * VLEN, sum[h]);
 }
 
+FLAT void load_stored(const window *w, const wino_op op, const wino_kind k, const bool half,
+                      bool border)
+{
+    if (op == IN && w->s->scale && border)
+        load_rows(w, op, k, op == IN, half, true);
+    else if (op == IN && w->s->scale)
+        load_rows(w, op, k, op == IN, half, false);
+    else if (border)
+        load_rows(w, op, k, false, half, true);
+    else
+        load_rows(w, op, k, false, half, false);
+}
+
 #define LOAD(NAME, op, k)                                                                          \
     static void NAME(const window *w, bool border)                                                 \
     {                                                                                              \
-        if (op == IN && w->s->scale && border)                                                     \
-            load_rows(w, op, k, op == IN, true);                                                   \
-        else if (op == IN && w->s->scale)                                                          \
-            load_rows(w, op, k, op == IN, false);                                                  \
-        else if (border)                                                                           \
-            load_rows(w, op, k, false, true);                                                      \
+        if (w->s->half)                                                                            \
+            load_stored(w, op, k, true, border);                                                   \
         else                                                                                       \
-            load_rows(w, op, k, false, false);                                                     \
+            load_stored(w, op, k, false, border);                                                  \
     }
 LOAD(load_in1, IN, K1)
 LOAD(load_in2, IN, K2)
@@ -436,7 +449,8 @@ static void products_part(const wino_geo *g, int64_t count, int64_t b0, int64_t 
 /* --- storing -------------------------------------------------------------------------------- */
 
 typedef struct {
-    float *data; /* global voxel (0,0,0) of the channel block */
+    void *data; /* global voxel (0,0,0) of the channel block */
+    bool half;  /* bfloat16, not float */
     int64_t sd, sh;
     limits l;
     bool add, stream;
@@ -446,8 +460,26 @@ typedef struct {
     bool deep; /* slices along z */
 } target;
 
-FLAT void store_rows(const wino_geo *g, const target *t, const wino_kind k, const int64_t o[3],
-                     const float *cube)
+/* Past the caches when `stream`. Returns what memory holds then. */
+FLAT V store_one(void *data, int64_t at, V x, const bool half, bool stream)
+{
+    if (half) {
+        const H r = v_round(x);
+        if (stream)
+            v_stream_half((uint16_t *)data + at, r);
+        else
+            v_store_half((uint16_t *)data + at, r);
+        return v_widen(r);
+    }
+    if (stream)
+        v_stream((float *)data + at, x);
+    else
+        v_store((float *)data + at, x);
+    return x;
+}
+
+FLAT void store_rows(const wino_geo *g, const target *t, const wino_kind k, const bool half,
+                     const int64_t o[3], const float *cube)
 {
     const int m = kind_outputs(k);
     const int64_t row = g->t[2] * SF_CBLOCK, plane = g->t[1] * row;
@@ -462,7 +494,7 @@ FLAT void store_rows(const wino_geo *g, const target *t, const wino_kind k, cons
             for (int y = 0; y < g->m[1]; y++) {
                 if (o[1] + y < t->l.lo[1] || o[1] + y >= t->l.hi[1]) continue;
                 const float *c = cube + z * plane + y * row + h;
-                float *p = t->data + (o[0] + z) * t->sd + (o[1] + y) * t->sh + o[2] * SF_CBLOCK + h;
+                const int64_t at = (o[0] + z) * t->sd + (o[1] + y) * t->sh + o[2] * SF_CBLOCK + h;
                 V v[6];
 #pragma GCC unroll 6
                 for (int i = 0; i < op_reads(OUT, k); i++) v[i] = v_load(c + i * SF_CBLOCK);
@@ -470,12 +502,9 @@ FLAT void store_rows(const wino_geo *g, const target *t, const wino_kind k, cons
 #pragma GCC unroll 4
                 for (int i = 0; i < m; i++) {
                     if (i < x0 || i >= x1) continue;
-                    const V was = t->add ? v_load(p + i * SF_CBLOCK) : bias;
-                    const V out = v_add(was, v[i]);
-                    if (t->stream)
-                        v_stream(p + i * SF_CBLOCK, out);
-                    else
-                        v_store(p + i * SF_CBLOCK, out);
+                    const V was = t->add ? v_get(t->data, at + i * SF_CBLOCK, half) : bias;
+                    const V out =
+                        store_one(t->data, at + i * SF_CBLOCK, v_add(was, v[i]), half, t->stream);
                     sum = v_add(sum, out);
                     square = v_fma(out, out, square);
                 }
@@ -487,6 +516,28 @@ FLAT void store_rows(const wino_geo *g, const target *t, const wino_kind k, cons
                 }
             }
         }
+    }
+}
+
+FLAT void store_by_kind(const wino_geo *g, const target *t, const bool half, const int64_t o[3],
+                        const float *cube)
+{
+    switch (g->kind[2]) {
+    case K1:
+        store_rows(g, t, K1, half, o, cube);
+        break;
+    case K2:
+        store_rows(g, t, K2, half, o, cube);
+        break;
+    case K4:
+        store_rows(g, t, K4, half, o, cube);
+        break;
+    case KS:
+        store_rows(g, t, KS, half, o, cube);
+        break;
+    case KD:
+        store_rows(g, t, KD, half, o, cube);
+        break;
     }
 }
 
@@ -505,23 +556,10 @@ static void store_tile(const wino_geo *g, const target *t, int64_t tile, const f
         sweep_out(g->kind[1], g->m[0], g->t[2], cube, y, cube, y);
     }
     tile_origin(g, tile, o);
-    switch (g->kind[2]) {
-    case K1:
-        store_rows(g, t, K1, o, cube);
-        break;
-    case K2:
-        store_rows(g, t, K2, o, cube);
-        break;
-    case K4:
-        store_rows(g, t, K4, o, cube);
-        break;
-    case KS:
-        store_rows(g, t, KS, o, cube);
-        break;
-    case KD:
-        store_rows(g, t, KD, o, cube);
-        break;
-    }
+    if (t->half)
+        store_by_kind(g, t, true, o, cube);
+    else
+        store_by_kind(g, t, false, o, cube);
 }
 
 /* Rounds up to whole cache lines. */
@@ -540,7 +578,7 @@ static bool accepts(const sf_conv *c)
         if (c->kernel[a] == 1 && c->stride[a] != 1) return false;
         any = any || c->kernel[a] == 3;
     }
-    return any && !c->exact && c->dtype == SF_F32 && c->in.c >= 16 && c->out.c >= 16 &&
+    return any && !c->exact && SF_WINO_TYPES && c->in.c >= 16 && c->out.c >= 16 &&
            c->out.h * c->out.w >= 4;
 }
 

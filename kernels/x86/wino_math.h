@@ -8,7 +8,7 @@
  *
  * The letters: B^T input, A^T output, A its adjoint (output gradient), G weights, G^T its adjoint.
  */
-#define FLAT static inline __attribute__((always_inline))
+#include "kernels/x86/vec_stored.h"
 #define C(x) v_set1(x)
 
 #define PA  0.75f

@@ -114,13 +114,16 @@ static target open_target(const pass *p, int64_t n, int64_t q)
     const sf_block_at at = sf_views_block(p->out, p->n_out, q);
     const sf_view *y = &p->out[at.entry];
     target t = { .data = view_base(y, n, at.cb),
+                 .half = y->dtype == SF_BF16,
                  .sd = y->stride_d,
                  .sh = y->stride_h,
                  .l = p->box,
                  .add = p->accumulate && p->accumulate[at.entry],
                  .sums_row = p->g.ob * SF_CBLOCK,
                  .deep = slice_axis(&p->g) == 0 };
-    t.stream = p->stream && !t.add && (uintptr_t)t.data % 64 == 0;
+    /* half a block is a quarter of a line: the lines would leave in parts */
+    const bool lines = !t.half || BLOCK_V == 1;
+    t.stream = p->stream && lines && !t.add && (uintptr_t)t.data % 64 == 0;
     for (int64_t l = 0; p->bias && l < at.lanes; l++) t.bias[l] = p->bias[at.first + l];
     return t;
 }
@@ -289,8 +292,9 @@ static void run_pass(pass *p, void *space, double *stats, int threads)
     const int64_t samples = p->c->in.n;
     float *at = align64(space);
     p->box = held(&p->out[0]);
-    p->stream =
-        samples * g->ob * SF_CBLOCK * g->extent[0] * g->extent[1] * g->extent[2] * 4 > STREAM_BYTES;
+    p->stream = samples * g->ob * SF_CBLOCK * g->extent[0] * g->extent[1] * g->extent[2] *
+                    (int64_t)sf_dtype_size(p->out[0].dtype) >
+                STREAM_BYTES;
     if (is_deep(g, samples)) {
         p->v = at;
         p->own = at + lines16(g->coords * v_pitch(g, samples * g->tiles));

@@ -4,7 +4,7 @@
 #include "train/bench.h"
 
 typedef struct {
-    const char *plans, *dataset_json, *config, *json, *conv;
+    const char *plans, *dataset_json, *config, *json, *conv, *precision;
     int64_t batch, threads, repeat;
 } sf_bench_words;
 

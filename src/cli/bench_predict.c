@@ -70,6 +70,7 @@ static sf_status run_once(bench *b, int i)
                                  .checkpoint = "checkpoint_final",
                                  .mirror = true,
                                  .exact = b->w->exact,
+                                 .precision = b->w->precision,
                                  .threads = b->w->threads,
                                  .prof = &prof };
     const double start = sf_now(), cpu = cpu_seconds();
@@ -121,9 +122,9 @@ static void find_figures(figures *f, const bench *b)
 
 static void print_figures(const figures *f, const bench *b)
 {
-    printf("predict cases=%d windows=%lld threads=%d isa=%s conv=%s\n", b->n_cases,
+    printf("predict cases=%d windows=%lld threads=%d isa=%s precision=%s conv=%s\n", b->n_cases,
            (long long)b->windows, b->w->threads, sf_cpu_isa_name(sf_cpu_isa()),
-           b->w->exact ? "exact" : "fast");
+           sf_precision_name(b->w->precision), b->w->exact ? "exact" : "fast");
     for (int k = 0; k < STAGES; k++)
         printf("  %-12s %9.4f s %5.1f %%\n", sf_prof_name(stages[k]), f->stage[k],
                100 * f->stage[k] / f->total);
@@ -141,12 +142,13 @@ static sf_status save_figures(const figures *f, const bench *b)
     for (int k = 0; seconds && k < STAGES; k++)
         json_object_set_new(seconds, sf_prof_name(stages[k]), json_real(f->stage[k]));
     json_t *j = json_pack(
-        "{s:o,s:f,s:f,s:f,s:I,s:f,s:f,s:I,s:I,s:i,s:i,s:i,s:s,s:s}", "seconds", seconds,
+        "{s:o,s:f,s:f,s:f,s:I,s:f,s:f,s:I,s:I,s:i,s:i,s:i,s:s,s:s,s:s}", "seconds", seconds,
         "seconds_other", f->other, "seconds_total", f->total, "cpu_seconds", f->cpu, "windows",
         (json_int_t)b->windows, "windows_per_second", f->windows_per_second, "gflops", f->gflops,
         "peak_bytes", (json_int_t)sf_mem_peak(), "resident_peak_bytes", (json_int_t)resident_peak(),
         "cases", b->n_cases, "threads", b->w->threads, "repeat", b->w->repeat, "isa",
-        sf_cpu_isa_name(sf_cpu_isa()), "conv", b->w->exact ? "exact" : "fast");
+        sf_cpu_isa_name(sf_cpu_isa()), "conv", b->w->exact ? "exact" : "fast", "precision",
+        sf_precision_name(b->w->precision));
     SF_CHECK(j, SF_ENOMEM, "out of memory");
     const sf_status st = sf_json_save(j, b->w->json, 4, false);
     json_decref(j);

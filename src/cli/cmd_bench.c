@@ -12,8 +12,8 @@ static sf_status print_step(const sf_bench_words *w, const char *config, int thr
                             const sf_bench_step_result *r)
 {
     const double rate = r->gflop / r->cpu_seconds_per_step;
-    printf("step %s batch=%lld threads=%d isa=%s precision=float32 conv=%s\n", config,
-           (long long)r->batch, threads, sf_cpu_isa_name(sf_cpu_isa()), w->conv);
+    printf("step %s batch=%lld threads=%d isa=%s precision=%s conv=%s\n", config,
+           (long long)r->batch, threads, sf_cpu_isa_name(sf_cpu_isa()), w->precision, w->conv);
     printf("  %.4f s per step, %.4f CPU s, %.1f GFLOP, %.1f GFLOP/s of CPU time\n",
            r->seconds_per_step, r->cpu_seconds_per_step, r->gflop, rate);
     printf("  forward %.4f  loss %.4f  backward %.4f  optimiser %.4f s\n", r->forward, r->loss,
@@ -21,14 +21,14 @@ static sf_status print_step(const sf_bench_words *w, const char *config, int thr
     printf("  memory: %.0f MiB by the plan, %.0f MiB measured\n", (double)r->peak_bytes / 1048576.0,
            (double)r->measured_peak_bytes / 1048576.0);
     if (!w->json) return SF_OK;
-    json_t *j = json_pack("{s:s,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:I,s:I,s:I,s:i,s:s,s:s,s:s}",
-                          "configuration", config, "seconds_per_step", r->seconds_per_step,
-                          "cpu_seconds_per_step", r->cpu_seconds_per_step, "gflops", rate, "gflop",
-                          r->gflop, "forward", r->forward, "loss", r->loss, "backward", r->backward,
-                          "optimiser", r->optimiser, "peak_bytes", (json_int_t)r->peak_bytes,
-                          "measured_peak_bytes", (json_int_t)r->measured_peak_bytes, "batch",
-                          (json_int_t)r->batch, "threads", threads, "isa",
-                          sf_cpu_isa_name(sf_cpu_isa()), "precision", "float32", "conv", w->conv);
+    json_t *j = json_pack(
+        "{s:s,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:I,s:I,s:I,s:i,s:s,s:s,s:s}", "configuration",
+        config, "seconds_per_step", r->seconds_per_step, "cpu_seconds_per_step",
+        r->cpu_seconds_per_step, "gflops", rate, "gflop", r->gflop, "forward", r->forward, "loss",
+        r->loss, "backward", r->backward, "optimiser", r->optimiser, "peak_bytes",
+        (json_int_t)r->peak_bytes, "measured_peak_bytes", (json_int_t)r->measured_peak_bytes,
+        "batch", (json_int_t)r->batch, "threads", threads, "isa", sf_cpu_isa_name(sf_cpu_isa()),
+        "precision", w->precision, "conv", w->conv);
     SF_CHECK(j, SF_ENOMEM, "out of memory");
     sf_status st = sf_json_save(j, w->json, 4, false);
     json_decref(j);
@@ -50,6 +50,8 @@ static sf_status with_plan(const sf_bench_words *w, bench_run *run)
     sf_plans *p = NULL;
     sf_dataset *d = NULL;
     sf_status st;
+    sf_dtype precision;
+    SF_GOTO(end, st, sf_precision_of(&precision, w->precision));
     SF_GOTO(end, st, sf_plans_load(&p, w->plans));
     SF_GOTO(end, st, sf_dataset_from_json(&d, w->dataset_json));
     SF_CHECK_GOTO(end, st, p->n_configs > 0, SF_EDATA, "%s has no configuration", w->plans);
@@ -61,7 +63,8 @@ static sf_status with_plan(const sf_bench_words *w, bench_run *run)
                               .batch = w->batch,
                               .threads = threads,
                               .repeat = (int)w->repeat,
-                              .exact = strcmp(w->conv, "exact") == 0 };
+                              .exact = strcmp(w->conv, "exact") == 0,
+                              .precision = precision };
     SF_GOTO(end, st, run(w, &b));
 end:
     sf_dataset_destroy(&d);
@@ -93,6 +96,7 @@ static sf_status bench_predict(const sf_bench_words *w, sf_bench_predict_words *
     p->threads = w->threads > 0 ? (int)w->threads : sf_threads_available();
     p->repeat = (int)w->repeat;
     p->exact = strcmp(w->conv, "exact") == 0;
+    SF_TRY(sf_precision_of(&p->precision, w->precision));
     return sf_bench_predict(p);
 }
 
@@ -106,7 +110,7 @@ sf_status sf_cmd_bench(int argc, char **argv)
 {
     for (size_t i = 0; argc > 1 && i < sizeof PARTS / sizeof *PARTS; i++)
         if (strcmp(argv[1], PARTS[i].name) == 0) return PARTS[i].run(argc - 1, argv + 1);
-    sf_bench_words w = { .conv = "fast", .repeat = 5 };
+    sf_bench_words w = { .conv = "fast", .precision = "fp32", .repeat = 5 };
     sf_bench_predict_words predict = { 0 };
     const char *what = NULL;
     bool done = false;
@@ -127,6 +131,7 @@ sf_status sf_cmd_bench(int argc, char **argv)
         SF_ARG("repeat", 'n', INT, &w.repeat, "N",
                "timed steps or runs; medians are reported; default 5"),
         SF_ARG("conv", 0, STR, &w.conv, "fast|exact", "convolution kernels; default fast"),
+        SF_ARG("precision", 0, STR, &w.precision, "fp32|bf16", SF_CLI_PRECISION),
         SF_ARG("json", 'j', STR, &w.json, "FILE", "write the figures as JSON"),
         SF_ARG_END,
     };

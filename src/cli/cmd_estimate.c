@@ -9,7 +9,7 @@
 #include <string.h>
 
 typedef struct {
-    const char *dataset, *plans, *dataset_json, *recipe, *configs, *json, *work, *out;
+    const char *dataset, *plans, *dataset_json, *recipe, *configs, *json, *work, *out, *precision;
     int64_t nodes, ranks, cores, folds, cases, epochs, iterations, batch;
     double gflops, memory_gb;
     bool sbatch;
@@ -159,7 +159,7 @@ static int64_t node_memory(const sf_estimate *e, const words *w)
 
 static sf_status write_job(const sf_estimate *e, const words *w, const char *dir)
 {
-    const char *list[16];
+    const char *list[18];
     char number[4][24];
     char *text = NULL;
     int n = 0;
@@ -169,6 +169,7 @@ static sf_status write_job(const sf_estimate *e, const words *w, const char *dir
         list[n++] = "--recipe";
         list[n++] = w->recipe;
         if (w->configs) list[n++] = "--configs", list[n++] = w->configs;
+        if (strcmp(w->precision, "fp32") != 0) list[n++] = "--precision", list[n++] = w->precision;
         const struct {
             const char *name;
             int64_t value;
@@ -220,6 +221,8 @@ static sf_status estimate(const words *w)
     int n = 0;
     sf_estimate e = { 0 };
     sf_status st;
+    sf_dtype precision;
+    SF_GOTO(done, st, sf_precision_of(&precision, w->precision));
     SF_GOTO(done, st, load(&plans, &d, w, dir));
     SF_GOTO(done, st, config_names(&names, &n, plans, w->configs));
     const int64_t cases = w->cases > 0 ? w->cases : w->dataset ? d->n_train : d->num_training;
@@ -237,6 +240,7 @@ static sf_status estimate(const words *w)
                                     .nodes = (int)w->nodes,
                                     .ranks_per_node = (int)w->ranks,
                                     .cores = (int)w->cores,
+                                    .precision = precision,
                                     .gflops = w->gflops };
     SF_GOTO(done, st, sf_estimate_make(&e, &o));
     if (!w->sbatch || w->out) SF_GOTO(done, st, print_table(&e, w));
@@ -265,7 +269,7 @@ static sf_status check(const words *w)
 
 sf_status sf_cmd_estimate(int argc, char **argv)
 {
-    words w = { .recipe = "paper", .nodes = 1, .ranks = 1, .folds = 5 };
+    words w = { .precision = "fp32", .recipe = "paper", .nodes = 1, .ranks = 1, .folds = 5 };
     w.cores = sf_threads_available();
     bool done = false;
     sf_arg args[] = {
@@ -289,6 +293,7 @@ sf_status sf_cmd_estimate(int argc, char **argv)
         SF_ARG("iterations", 0, INT, &w.iterations, "N", "steps per epoch; default: the recipe's",
                .positive = true),
         SF_ARG("batch-size", 0, INT, &w.batch, "B", "default: the plan's", .positive = true),
+        SF_ARG("precision", 0, STR, &w.precision, "fp32|bf16", SF_CLI_PRECISION),
         SF_ARG("gflops", 0, REAL, &w.gflops, "G",
                "GFLOP/s of one core in training; default: measured, a step of each network",
                .positive = true),

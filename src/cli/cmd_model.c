@@ -26,7 +26,7 @@ static sf_status fold_number(int *fold, const char *word)
 sf_status sf_cmd_train(int argc, char **argv)
 {
     sf_run_options o = { .ensembles = true, .checkpoint_seconds = 300, .stop = sf_cli_stop_asked };
-    const char *config = NULL, *fold_word = NULL, *variant = NULL;
+    const char *config = NULL, *fold_word = NULL, *variant = NULL, *precision = NULL;
     int64_t epochs = 0, iterations = 0, batch = 0, seed = 0, threads = 0;
     bool g_epochs = false, g_iter = false, g_batch = false, g_seed = false, no_mirroring = false,
          validate = false, validate_best = false, done = false;
@@ -52,6 +52,8 @@ sf_status sf_cmd_train(int argc, char **argv)
                "neither in augmentation nor in inference"),
         SF_ARG("variant", 0, STR, &variant, "NAME|FILE",
                "default: the work folder's; none, or see below"),
+        SF_ARG("precision", 0, STR, &precision, "fp32|bf16",
+               "tensors between layers in memory; default: the work folder's"),
         SF_ARG("pretrained", 0, STR, &o.pretrained, "FILE",
                "start from these weights: checkpoint_*.h5 or nnU-Net's .pth"),
         SF_ARG("val", 0, FLAG, &validate, NULL, "only validate checkpoint_final.h5, anew"),
@@ -79,6 +81,7 @@ sf_status sf_cmd_train(int argc, char **argv)
     if (g_batch) s->batch = batch;
     if (g_seed) s->seed = (uint64_t)seed;
     if (no_mirroring) s->mirror = false;
+    if (precision) SF_TRY(sf_precision_of(&s->precision, precision));
     if (variant) SF_TRY(sf_comm_agree(sf_comm_world(), sf_cli_variant(s->variant, variant)));
     SF_CHECK(s->epochs >= 0 && s->iterations >= 0 && s->batch >= 0 && seed >= 0 && threads >= 0,
              SF_EINVAL, "numbers must not be negative");
@@ -120,7 +123,7 @@ sf_status sf_cmd_select(int argc, char **argv)
 
 typedef struct {
     const char *model, *out, *folds, *checkpoint, *previous;
-    const char *probabilities_format;
+    const char *probabilities_format, *precision;
     sf_arg_list in;
     double step;
     int64_t threads, num_parts, part_id;
@@ -167,10 +170,12 @@ static sf_status predict(const predict_words *w)
     sf_dataset *d = NULL;
     sf_case *cases = NULL;
     sf_probabilities_format format = SF_PROBABILITIES_NPZ;
+    sf_dtype precision = SF_F32;
     int n_cases = 0, n_mine = 0, *fold = NULL, n_folds = 0, threads = 1;
     sf_status st = sf_probabilities_parse(&format, w->probabilities_format);
     if (st == SF_OK) st = find_input(&d, &cases, &n_cases, w);
     if (st == SF_OK) st = sf_cli_folds(&fold, &n_folds, w->folds);
+    if (st == SF_OK) st = sf_precision_of(&precision, w->precision);
     SF_GOTO(end, st, sf_comm_agree(world, st));
     SF_GOTO(end, st, sf_threads_decide(&threads, world, (int)w->threads));
     const sf_apply_options o = { .model = { w->model },
@@ -181,6 +186,7 @@ static sf_status predict(const predict_words *w)
                                  .checkpoint = w->checkpoint,
                                  .step = w->step,
                                  .mirror = !w->no_mirroring,
+                                 .precision = precision,
                                  .threads = threads,
                                  .save_probabilities = w->save_probabilities,
                                  .probabilities_format = format,
@@ -201,6 +207,7 @@ sf_status sf_cmd_predict(int argc, char **argv)
 {
     predict_words w = { .checkpoint = "checkpoint_final",
                         .probabilities_format = "npz",
+                        .precision = "fp32",
                         .num_parts = 1 };
     bool done = false;
     sf_arg args[] = {
@@ -222,6 +229,7 @@ sf_status sf_cmd_predict(int argc, char **argv)
         SF_ARG("threads", 't', INT, &w.threads, "T", "per rank; default: this rank's share",
                .positive = true),
         SF_ARG("no-mirroring", 0, FLAG, &w.no_mirroring, NULL, "one pass per tile"),
+        SF_ARG("precision", 0, STR, &w.precision, "fp32|bf16", SF_CLI_PRECISION),
         SF_ARG("save-probabilities", 0, FLAG, &w.save_probabilities, NULL,
                "also write CASE.npz (nnU-Net's form) and CASE.json"),
         SF_ARG("probabilities-format", 0, STR, &w.probabilities_format, "npz|h5",

@@ -22,7 +22,7 @@ sf_status sf_cmd_run(int argc, char **argv)
     char work[SF_PATH_MAX];
     int64_t seed = 0, threads = 0;
     bool no_mirroring = false, no_ensembles = false, done = false;
-    const char *conv = "fast";
+    const char *conv = "fast", *precision = "fp32";
     sf_settings *s = &o.settings;
     sf_arg args[] = {
         SF_ARG("DATASET", 0, STR, &dataset, NULL, SF_CLI_DATASET, .positional = true,
@@ -42,6 +42,8 @@ sf_status sf_cmd_run(int argc, char **argv)
                "per rank; default: this rank's share of the processors", .positive = true),
         SF_ARG("layout", 0, STR, &o.layout, "auto|NxM,...",
                "N groups of M ranks, each shares a training; default auto: by cost"),
+        SF_ARG("no-regroup", 0, FLAG, &o.no_regroup, NULL,
+               "ranks that run out of tasks do not join running trainings"),
         SF_ARG("cache", 0, STR, &o.cache, "auto|shared|map",
                "cases in memory that a node's ranks share; default auto: on network disks"),
         SF_ARG("stage", 0, STR, &o.stage, "DIR|tmpdir",
@@ -60,6 +62,7 @@ sf_status sf_cmd_run(int argc, char **argv)
                "folds as splits_final.json; default: the dataset's file, else made"),
         SF_ARG("variant", 0, STR, &variant, "NAME|FILE", "change the recipe's training; see below"),
         SF_ARG("conv", 0, STR, &conv, "fast|exact", "convolution kernels; default fast"),
+        SF_ARG("precision", 0, STR, &precision, "fp32|bf16", SF_CLI_PRECISION),
         SF_ARG("no-mirroring", 0, FLAG, &no_mirroring, NULL,
                "neither in augmentation nor in inference"),
         SF_ARG("no-ensembles", 0, FLAG, &no_ensembles, NULL, "choose among single models only"),
@@ -81,6 +84,7 @@ sf_status sf_cmd_run(int argc, char **argv)
              "--epochs, --iterations, --batch-size, --threads, --memory-gb must not be negative");
     SF_CHECK(strcmp(conv, "fast") == 0 || strcmp(conv, "exact") == 0, SF_EINVAL,
              "--conv must be fast or exact, not '%s'", conv);
+    SF_TRY(sf_precision_of(&s->precision, precision));
     /* a folder may be missing on one host alone: all ranks hear of it */
     sf_status st = sf_cli_dataset(s->dataset, dataset);
     if (st == SF_OK) st = sf_cli_work(work, o.work, s->dataset);

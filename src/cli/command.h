@@ -27,7 +27,9 @@ sf_status sf_cli_dataset(char out[SF_PATH_MAX], const char *word);
 #define SF_CLI_DATASET "dataset folder, or its number or name in nnUNet_raw"
 /** The work folder: as given, or NULL = nnUNet_results/DatasetXXX_Name/segfleet. */
 sf_status sf_cli_work(char out[SF_PATH_MAX], const char *given, const char *dataset_dir);
-#define SF_CLI_WORK "work folder, made when missing; default: in nnUNet_results"
+/** The help of --precision where fp32 is the default. */
+#define SF_CLI_PRECISION "tensors between layers in memory; default fp32"
+#define SF_CLI_WORK      "work folder, made when missing; default: in nnUNet_results"
 /** "paper", "nnunetv2", or the absolute form of a file. */
 sf_status sf_cli_recipe(char out[SF_PATH_MAX], const char *name);
 /** The same for a variant; "none" is "". */

@@ -93,7 +93,7 @@ static void log_host(void *const *all, int ranks, int first)
            host->host, here, host->threads, host->isa, host->numa, binding);
 }
 
-sf_status sf_account_header(sf_comm *world, int threads)
+sf_status sf_account_header(sf_comm *world, int threads, sf_dtype precision)
 {
     place mine;
     void **all = NULL;
@@ -103,8 +103,8 @@ sf_status sf_account_header(sf_comm *world, int threads)
     find_place(&mine, threads);
     SF_TRY(sf_comm_allgather_bytes(world, &mine, sizeof mine, &all, &sizes));
     for (int r = 0; r < ranks; r++) hosts += first_of_host(all, r);
-    sf_log(SF_LOG_INFO, "run", "ranks=%d hosts=%d threads=%d isa=%s", ranks, hosts, threads,
-           mine.isa);
+    sf_log(SF_LOG_INFO, "run", "ranks=%d hosts=%d threads=%d isa=%s precision=%s", ranks, hosts,
+           threads, mine.isa, sf_precision_name(precision));
     for (int r = 0; r < ranks; r++)
         if (first_of_host(all, r)) log_host(all, ranks, r);
     sf_mem_free(all);

@@ -4,11 +4,13 @@
 #define SF_FLEET_ACCOUNT_H
 #include "base/prof.h"
 #include "mpi/comm.h"
+#include "network/network.h"
 
-/** Collective. A line `run` (ranks, hosts, threads, instruction set), then for each host a line
- *  `host` with its ranks, the processors that each may use (binding; "0-7" as Linux writes it) and
- *  the processors of each NUMA node (from /sys; none where it does not tell). */
-sf_status sf_account_header(sf_comm *world, int threads);
+/** Collective. A line `run` (ranks, hosts, threads, instruction set, precision of the networks),
+ * then for each host a line `host` with its ranks, the processors that each may use (binding; "0-7"
+ * as Linux writes it) and the processors of each NUMA node (from /sys; none where it does not
+ * tell). */
+sf_status sf_account_header(sf_comm *world, int threads, sf_dtype precision);
 
 /** Seconds in which this rank had no task. prof may be NULL. */
 void sf_account_idle(sf_prof *prof, double seconds);

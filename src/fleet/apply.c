@@ -42,6 +42,7 @@ static sf_status open_stage(stage *s, const applier *a, const char *dir, const i
                                     .mirror = o->mirror && r->infer.mirror,
                                     .gaussian = true,
                                     .exact = o->exact,
+                                    .precision = o->precision,
                                     .average_probabilities = r->infer.average_probabilities,
                                     .threads = o->threads,
                                     .memory = PREDICT_BYTES,
@@ -433,11 +434,12 @@ static json_t *arguments(const applier *a)
     const sf_model *m = a->last[0].model;
     const sf_recipe_infer *r = &m->plans->recipe->infer;
     char *real = realpath(o->model[0], NULL);
-    json_t *j =
-        json_pack("{s:s,s:o,s:s,s:o,s:b,s:b,s:b}", "model", sf_path_base(real ? real : o->model[0]),
-                  "use_folds", folds_json(m), "checkpoint_name", o->checkpoint, "tile_step_size",
-                  sf_json_real(o->step > 0 ? o->step : r->step), "use_gaussian", 1, "use_mirroring",
-                  o->mirror && r->mirror, "save_probabilities", o->save_probabilities);
+    json_t *j = json_pack(
+        "{s:s,s:o,s:s,s:o,s:b,s:b,s:b,s:s*}", "model", sf_path_base(real ? real : o->model[0]),
+        "use_folds", folds_json(m), "checkpoint_name", o->checkpoint, "tile_step_size",
+        sf_json_real(o->step > 0 ? o->step : r->step), "use_gaussian", 1, "use_mirroring",
+        o->mirror && r->mirror, "save_probabilities", o->save_probabilities, "precision",
+        o->precision == SF_F32 ? NULL : sf_precision_name(o->precision));
     free(real);
     return j;
 }

@@ -19,6 +19,7 @@ typedef struct {
     const char *checkpoint; /* "checkpoint_final" or "checkpoint_best" */
     double step;            /* <= 0: the recipe's */
     bool mirror, exact;     /* exact: --conv exact */
+    sf_dtype precision;     /* SF_F32, SF_BF16 */
     int threads;
     const sf_postproc *postproc; /* NULL = none */
     bool save_probabilities;     /* CASE.npz and CASE.json, or CASE.h5, beside the segmentation */

@@ -1,7 +1,6 @@
 #include "fleet/estimate.h"
 #include "base/mem.h"
-#include "fleet/layout.h"
-#include "network/slabs.h"
+#include "fleet/cost.h"
 #include "predict/window.h"
 #include "train/bench.h"
 #include <math.h>
@@ -23,7 +22,7 @@ static sf_status foresee(sf_group_forecast *out, const sf_estimate_options *o, c
                                        .heads = o->labels->n_heads,
                                        .batch = batch_of(o, c),
                                        .patch = { c->patch[0], c->patch[1], c->patch[2] },
-                                       .dtype = SF_F32,
+                                       .dtype = o->precision,
                                        .training = true,
                                        .deep_supervision = o->plans->recipe->train.deep_supervision,
                                        .threads = 1 };
@@ -48,7 +47,7 @@ sf_status sf_estimate_group(sf_group_forecast *out, const sf_estimate_options *o
 }
 
 sf_status sf_estimate_rate(double *gflops, const sf_plans *p, const sf_labels *l,
-                           const sf_config *config)
+                           const sf_config *config, sf_dtype precision)
 {
     sf_config small = *config;
     sf_plans plans = *p;
@@ -60,9 +59,13 @@ sf_status sf_estimate_rate(double *gflops, const sf_plans *p, const sf_labels *l
     }
     plans.config = &small;
     plans.n_configs = 1;
-    const sf_bench_step b = {
-        .plans = &plans, .labels = l, .config = small.name, .batch = 1, .threads = 1, .repeat = 1
-    };
+    const sf_bench_step b = { .plans = &plans,
+                              .labels = l,
+                              .config = small.name,
+                              .batch = 1,
+                              .threads = 1,
+                              .repeat = 1,
+                              .precision = precision };
     SF_TRY(sf_bench_step_run(&b, &r));
     *gflops = r.gflop / r.cpu_seconds_per_step;
     return SF_OK;
@@ -120,7 +123,8 @@ static sf_status make_row(sf_estimate_row *r, const sf_estimate_options *o, doub
     const sf_config *c = r->config;
     r->batch = batch_of(o, c);
     r->gflops = o->gflops;
-    if (!(r->gflops > 0)) SF_TRY(sf_estimate_rate(&r->gflops, o->plans, o->labels, c));
+    if (!(r->gflops > 0))
+        SF_TRY(sf_estimate_rate(&r->gflops, o->plans, o->labels, c, o->precision));
     SF_TRY(foresee(&r->alone, o, c, 0, 1));
     r->container = container_bytes(o, c);
     r->checkpoints = 3 * r->alone.parameters * 8 * o->folds; /* weights and momentum, float32 */
@@ -160,8 +164,8 @@ static sf_status make_tasks(const tables *t, sf_estimate *e, const sf_estimate_o
         for (int f = 0; f < o->folds; f++) {
             const int k = i * o->folds + f;
             t->needs[k] = before * o->folds + f;
-            t->cost[k] =
-                (sf_layout_task){ t->work[i], e->row[i].batch, sf_slabs_most(&c->arch, c->patch) };
+            sf_cost_of(&t->cost[k], c, e->row[i].batch);
+            t->cost[k].work = t->work[i];
             t->task[k].cost = t->work[i];
             t->task[k].n_needs = before >= 0 ? o->folds : 0;
             t->task[k].needs = t->needs + i * o->folds;

@@ -14,6 +14,7 @@ typedef struct {
     int64_t cases;                     /* for training */
     int64_t epochs, iterations, batch; /* 0: recipe / plan */
     int nodes, ranks_per_node, cores;  /* cores of each rank */
+    sf_dtype precision;                /* of training: SF_F32, SF_BF16 */
     double gflops;                     /* of one core in training; 0: sf_estimate_rate measures */
 } sf_estimate_options;
 
@@ -45,7 +46,7 @@ sf_status sf_estimate_make(sf_estimate *out, const sf_estimate_options *o);
 /** GFLOP/s of CPU time on one thread of this machine: one step after one that warms up, of the
  *  network of `config` with batch 1 and a patch that is cut to twice its smallest. */
 sf_status sf_estimate_rate(double *gflops, const sf_plans *p, const sf_labels *l,
-                           const sf_config *config);
+                           const sf_config *config, sf_dtype precision);
 /** The rank that sends most and the one that computes most of a group of `ranks`, in one. */
 sf_status sf_estimate_group(sf_group_forecast *out, const sf_estimate_options *o,
                             const sf_config *config, int ranks);

@@ -7,12 +7,30 @@
 
 static int64_t most_ranks(const sf_layout_task *t) { return t->batch * t->slabs; }
 
+static double slab_time(const sf_layout_task *t, int64_t slabs)
+{
+    return slabs > 1 ? t->thin[slabs] + (1 - t->thin[slabs]) / (double)slabs : 1;
+}
+
 double sf_layout_time(const sf_layout_task *t, int ranks)
 {
     const int64_t used = ranks < most_ranks(t) ? ranks : most_ranks(t);
     double samples = (double)((t->batch + used - 1) / used); /* of the rank that has most */
-    if (used / t->batch > 1) samples = 1.0 / (double)(used / t->batch) + 0.1;
+    if (used > t->batch) { /* samples have so many ranks or one more */
+        const int64_t least = used / t->batch;
+        const double few = slab_time(t, least),
+                     many = used % t->batch ? slab_time(t, least + 1) : 0;
+        samples = few > many ? few : many;
+    }
     return t->work * samples / (double)t->batch * (1 + 0.02 * (double)(used - 1));
+}
+
+int sf_layout_grow(const sf_layout_task *t, int size, int more)
+{
+    int best = size;
+    for (int n = size + 1; n <= size + more; n++)
+        if (sf_layout_time(t, n) < sf_layout_time(t, best)) best = n;
+    return sf_layout_time(t, best) < 0.95 * sf_layout_time(t, size) ? best : size;
 }
 
 /* --- a run on paper ------------------------------------------------------------------------------

@@ -5,17 +5,27 @@
 #define SF_FLEET_LAYOUT_H
 #include "mpi/sched.h"
 
+enum { SF_LAYOUT_SLABS = 16 };
+
 /** What the cost model knows of a task: operations of the whole training (any unit, the same for
- *  all), the samples of its batch, and the most slabs of a sample (1: it cannot be cut). */
+ *  all), the samples of its batch, the most slabs of a sample (1: it cannot be cut; never more than
+ *  SF_LAYOUT_SLABS), and thin[n]: the share of a sample's work that, cut into n slabs, every rank
+ * of the sample does, since the coarse resolutions are not split (network/slabs.h). */
 typedef struct {
     double work;
     int64_t batch, slabs;
+    double thin[SF_LAYOUT_SLABS + 1];
 } sf_layout_task;
 
-/** Time of a task on a group, in units of work: that of the rank with the most samples or the
- *  sample with the fewest slabs, of which a tenth is made by all ranks of a sample (thin
- *  resolutions); 2 % more for every further rank (sums over the group). */
+/** Time of a task on a group, in units of work: that of the rank with the most samples or of the
+ *  sample that takes longest, thin resolutions whole and a slab of the others; 2 % more for every
+ *  further rank (sums over the group). More slabs can be slower: they split fewer resolutions. */
 double sf_layout_time(const sf_layout_task *t, int ranks);
+
+/** How many of `more` free ranks should join the `size` that train a task: the number with the
+ *  shortest time, or none when that gains less than a twentieth (leaving and coming back costs some
+ *  steps). @return the new size, from size to size + more */
+int sf_layout_grow(const sf_layout_task *t, int size, int more);
 
 /** Sizes of groups that let all tasks that are not done end soonest, as far as this model knows: of
  *  equal groups of 1, 2, 3, ... ranks and of groups in proportion to the tasks that can start at

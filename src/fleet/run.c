@@ -245,6 +245,7 @@ static sf_status predict_test_cases(const sf_project *p, sf_comm *world)
                            .checkpoint = "checkpoint_final",
                            .mirror = p->settings.mirror,
                            .exact = p->settings.exact,
+                           .precision = p->settings.precision,
                            .threads = p->threads,
                            .postproc = pp,
                            .keep_existing = true,
@@ -319,7 +320,7 @@ sf_status sf_run(sf_comm *world, const sf_run_options *o)
     sf_status st = sf_comm_agree(world, sf_recipe_load(&recipe, o->settings.recipe));
     if (st == SF_OK) st = sf_project_open(&p, world, o, true);
     p.prof = &prof;
-    if (st == SF_OK) st = sf_account_header(world, p.threads);
+    if (st == SF_OK) st = sf_account_header(world, p.threads, p.settings.precision);
     if (st == SF_OK) st = prepare(&p, world, recipe);
     if (st == SF_OK) st = go_on(&p, world);
     if (st == SF_OK) st = write_models(&p, world);
@@ -358,7 +359,7 @@ sf_status sf_run_training(sf_comm *world, const sf_run_options *o, const char *c
     SF_TRY(sf_nearby_check(world, o));
     sf_status st = sf_project_open(&p, world, &own, false);
     p.prof = &prof;
-    if (st == SF_OK) st = sf_account_header(world, p.threads);
+    if (st == SF_OK) st = sf_account_header(world, p.threads, p.settings.precision);
     if (st == SF_OK) st = sf_comm_agree(world, sf_project_load_plans(&p));
     if (st == SF_OK && sf_comm_rank(world) == 0) st = check_data(&p, p.config[0]);
     st = sf_comm_agree(world, st);

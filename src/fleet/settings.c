@@ -17,13 +17,13 @@ static json_t *to_json(const sf_settings *s)
 {
     char seed[32];
     snprintf(seed, sizeof seed, "%llu", (unsigned long long)s->seed);
-    return json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:s,s:b,s:b,s:f,s:s,s:s,s:o,s:s,s:s}", "dataset",
-                     s->dataset, "recipe", s->recipe, "num_folds", (json_int_t)s->num_folds,
-                     "epochs", (json_int_t)s->epochs, "iterations", (json_int_t)s->iterations,
-                     "batch_size", (json_int_t)s->batch, "seed", seed, "mirroring", s->mirror,
-                     "conv_exact", s->exact, "memory_gb", s->memory_gb, "groups", s->groups,
-                     "preset", s->preset, "spacing", sf_json_nums(s->spacing, 3), "splits",
-                     s->splits, "variant", s->variant);
+    return json_pack(
+        "{s:s,s:s,s:I,s:I,s:I,s:I,s:s,s:b,s:b,s:f,s:s,s:s,s:o,s:s,s:s,s:s}", "dataset", s->dataset,
+        "recipe", s->recipe, "num_folds", (json_int_t)s->num_folds, "epochs", (json_int_t)s->epochs,
+        "iterations", (json_int_t)s->iterations, "batch_size", (json_int_t)s->batch, "seed", seed,
+        "mirroring", s->mirror, "conv_exact", s->exact, "memory_gb", s->memory_gb, "groups",
+        s->groups, "preset", s->preset, "spacing", sf_json_nums(s->spacing, 3), "splits", s->splits,
+        "variant", s->variant, "precision", sf_precision_name(s->precision));
 }
 
 static sf_status get_path(char out[SF_PATH_MAX], const json_t *j, const char *key,
@@ -46,7 +46,24 @@ static sf_status get_seed(uint64_t *seed, const json_t *j, const char *where)
     return SF_OK;
 }
 
-static sf_status from_json(sf_settings *s, const json_t *j, const char *where)
+/* Folders of earlier versions do not say it. */
+static sf_status default_precision(json_t *j)
+{
+    if (json_object_get(j, "precision")) return SF_OK;
+    SF_CHECK(json_object_set_new(j, "precision", json_string(sf_precision_name(SF_F32))) == 0,
+             SF_ENOMEM, "out of memory");
+    return SF_OK;
+}
+
+static sf_status get_precision(sf_dtype *out, json_t *j, const char *where)
+{
+    const char *text;
+    SF_TRY(default_precision(j));
+    SF_TRY(sf_json_get_str(&text, j, "precision", where));
+    return sf_precision_of(out, text);
+}
+
+static sf_status from_json(sf_settings *s, json_t *j, const char *where)
 {
     SF_TRY(get_path(s->dataset, j, "dataset", where));
     SF_TRY(get_path(s->recipe, j, "recipe", where));
@@ -62,6 +79,7 @@ static sf_status from_json(sf_settings *s, const json_t *j, const char *where)
     SF_TRY(get_seed(&s->seed, j, where));
     SF_TRY(sf_json_get_bool(&s->mirror, j, "mirroring", where));
     SF_TRY(sf_json_get_bool(&s->exact, j, "conv_exact", where));
+    SF_TRY(get_precision(&s->precision, j, where));
     return sf_json_get_num(&s->memory_gb, j, "memory_gb", where);
 }
 
@@ -92,6 +110,7 @@ static const char *option_name(const char *key)
         { "seed", "--seed" },
         { "mirroring", "--no-mirroring" },
         { "conv_exact", "--conv" },
+        { "precision", "--precision" },
         { "memory_gb", "--memory-gb" },
         { "groups", "--groups" },
         { "splits", "--splits" },
@@ -143,6 +162,7 @@ sf_status sf_settings_store(const sf_settings *s, const char *work)
         goto done;
     }
     SF_GOTO(done, st, sf_json_load(&old, path));
+    SF_GOTO(done, st, default_precision(old));
     const char *key = difference(j, old);
     if (key) st = refuse(path, key, json_object_get(old, key), json_object_get(j, key));
 done:

@@ -3,6 +3,7 @@
 #ifndef SF_FLEET_SETTINGS_H
 #define SF_FLEET_SETTINGS_H
 #include "base/path.h"
+#include "network/network.h"
 #include <stdbool.h>
 
 typedef struct {
@@ -12,6 +13,7 @@ typedef struct {
     int64_t epochs, iterations, batch; /* 0: recipe / plan */
     uint64_t seed;
     bool mirror, exact;
+    sf_dtype precision;        /* SF_F32, SF_BF16: of the networks (network/network.h) */
     double memory_gb;          /* 0: recipe */
     double spacing[3];         /* mm, file order: target of the planner; 0 0 0: by the recipe */
     char preset[SF_PATH_MAX];  /* of the planner: name, or absolute path of a file; "" = none */

@@ -2,9 +2,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "fleet/account.h"
-#include "fleet/layout.h"
+#include "fleet/cost.h"
 #include "fleet/nearby.h"
-#include "network/slabs.h"
 #include "plan/work.h"
 #include "train/group.h"
 #include "train/trainer.h"
@@ -17,6 +16,7 @@ typedef struct {
     struct {
         const char *config;
         int fold;
+        int ranks; /* that this rank saw at it last; 0: it was not at it */
     } * item;
     int n;
     sf_sched_task *task;
@@ -26,7 +26,10 @@ typedef struct {
     double busy; /* seconds of this rank in tasks */
 } task_list;
 
-static sf_status train(const sf_project *p, sf_comm *group, const char *config, int fold)
+static bool leave(void *seat) { return sf_seat_leave(seat); }
+
+static sf_status train(const sf_project *p, sf_comm *group, const char *config, int fold,
+                       sf_seat *seat)
 {
     sf_id_list train = { 0 }, val = { 0 };
     SF_TRY(sf_splits_fold(&train, &val, p->splits, fold));
@@ -49,12 +52,15 @@ static sf_status train(const sf_project *p, sf_comm *group, const char *config, 
                                  .batch = s->batch,
                                  .mirror = s->mirror,
                                  .exact = s->exact,
+                                 .precision = s->precision,
                                  .threads = p->threads,
                                  /* batches cost a few hundredths of a step: benchmarks/voxels.md */
                                  .loader_threads = 1 + p->threads / 8,
                                  .checkpoint_seconds = p->o->checkpoint_seconds,
                                  .stop = p->o->stop,
                                  .stop_user = p->o->stop_user,
+                                 .leave = leave,
+                                 .leave_user = seat,
                                  .save_probabilities = p->o->ensembles,
                                  .pretrained = p->o->pretrained,
                                  .part = p->o->part,
@@ -73,47 +79,56 @@ static int64_t batch_of(const sf_project *p, const sf_config *cfg)
     return p->settings.batch > 0 ? p->settings.batch : cfg->batch_size;
 }
 
-sf_status sf_task_train(const sf_project *p, sf_comm *group, const char *config, int fold)
+/* seat NULL: the group stays as it is */
+static sf_status train_on(const sf_project *p, sf_comm *group, const char *config, int fold,
+                          sf_seat *seat)
 {
     const sf_config *cfg;
     sf_comm *part = NULL;
     SF_TRY(sf_comm_agree(group, sf_plans_config(&cfg, p->plans, config)));
     const int64_t most = sf_group_most(&cfg->arch, cfg->patch, batch_of(p, cfg));
-    if (sf_comm_size(group) <= most) return train(p, group, config, fold);
+    if (sf_comm_size(group) <= most) return train(p, group, config, fold, seat);
     /* ranks for which there is nothing left wait */
     const int rank = sf_comm_rank(group);
     SF_TRY(sf_comm_split(&part, group, rank < most ? 0 : -1, rank));
-    const sf_status st = part ? train(p, part, config, fold) : SF_OK;
+    const sf_status st = part ? train(p, part, config, fold, seat) : SF_OK;
     if (part) sf_comm_destroy(&part);
     return sf_comm_agree(group, st);
 }
 
-static sf_status run_task(void *user, int task, sf_comm *group)
+sf_status sf_task_train(const sf_project *p, sf_comm *group, const char *config, int fold)
+{
+    return train_on(p, group, config, fold, NULL);
+}
+
+static int wanted_size(void *user, int task, int size, int more)
+{
+    const task_list *l = user;
+    return sf_layout_grow(&l->cost[task], size, more);
+}
+
+/* A task that comes back has more ranks than before. */
+static void log_growth(task_list *l, int task, int ranks)
+{
+    const int before = l->item[task].ranks;
+    l->item[task].ranks = ranks;
+    if (before > 0)
+        sf_log(SF_LOG_INFO, "regroup", "cfg=%s fold=%d ranks=%d before=%d", l->item[task].config,
+               l->item[task].fold, ranks, before);
+}
+
+static sf_status run_task(void *user, int task, sf_comm *group, sf_seat *seat)
 {
     task_list *l = user;
     const double begin = sf_now();
     /* Rank 0 of every group speaks while it trains: each training has a log of its own. */
     const int world_rank = sf_comm_rank(sf_comm_world());
     sf_log_set_rank(world_rank, world_rank, sf_comm_rank(group) == 0);
-    const sf_status st = sf_task_train(l->p, group, l->item[task].config, l->item[task].fold);
+    log_growth(l, task, sf_comm_size(group));
+    const sf_status st = train_on(l->p, group, l->item[task].config, l->item[task].fold, seat);
     sf_log_set_rank(-1, world_rank, world_rank == 0);
     l->busy += sf_now() - begin;
     return st;
-}
-
-/* Multiply-adds per voxel of one pass, roughly: what orders the tasks (longest first). */
-static double relative_cost(const sf_config *c, int64_t batch)
-{
-    double voxels = (double)(c->patch[0] * c->patch[1] * c->patch[2]), cost = 0;
-    for (int s = 0; s < c->arch.n_stages; s++) {
-        int k = 1;
-        for (int a = 0; a < 3; a++) {
-            voxels /= c->arch.stride[s][a];
-            k *= c->arch.kernel[s][a];
-        }
-        cost += voxels * (double)(c->arch.features[s] * c->arch.features[s]) * k * 4;
-    }
-    return cost * (double)batch;
 }
 
 sf_status sf_task_done(bool *done, const sf_project *p, const char *config, int fold,
@@ -164,9 +179,7 @@ static sf_status add_costs(task_list *l)
     for (int i = 0; i < l->n; i++) {
         const sf_config *cfg;
         SF_TRY(sf_plans_config(&cfg, p->plans, l->item[i].config));
-        l->cost[i].batch = batch_of(p, cfg);
-        l->cost[i].slabs = sf_slabs_most(&cfg->arch, cfg->patch);
-        l->cost[i].work = relative_cost(cfg, l->cost[i].batch);
+        sf_cost_of(&l->cost[i], cfg, batch_of(p, cfg));
         l->task[i].cost += l->cost[i].work;
     }
     for (int i = 0; i < l->n; i++) {
@@ -241,11 +254,12 @@ static sf_status run_list(task_list *l, sf_comm *world)
     sf_groups *groups = NULL;
     SF_TRY(make_groups(&groups, l, world));
     const double begin = sf_now();
-    const sf_status st = sf_sched_run(world, groups->n == sf_comm_size(world) ? NULL : groups,
-                                      l->task, l->n, run_task, l, &report);
+    const sf_status st =
+        sf_sched_run(world, groups->n == sf_comm_size(world) ? NULL : groups, l->task, l->n,
+                     run_task, l->p->o->no_regroup ? NULL : wanted_size, l, &report);
     sf_account_idle(l->p->prof, sf_now() - begin - l->busy);
-    sf_log(SF_LOG_INFO, "fleet", "trained=%lld sec=%.1f idle_percent=%.1f", (long long)report.run,
-           report.makespan,
+    sf_log(SF_LOG_INFO, "fleet", "trained=%lld regrouped=%lld sec=%.1f idle_percent=%.1f",
+           (long long)report.run, (long long)report.grown, report.makespan,
            report.makespan > 0 ? 100 * report.idle / (report.makespan * sf_comm_size(world)) : 0);
     sf_groups_destroy(&groups);
     return st;

@@ -9,7 +9,7 @@ static sf_view view_of(const sf_network *net, const sf_value *v, int block)
 {
     sf_shape shape = v->shape;
     shape.n = net->used;
-    return sf_view_dense(sf_graph_ptr(net, block), net->dtype, shape);
+    return sf_view_dense(sf_graph_ptr(net, block), v->dtype, shape);
 }
 
 /** What this network makes of a value: its slab, or all. */
@@ -28,7 +28,7 @@ sf_status sf_exec_share_value(sf_network *net, const sf_value *v, int block, int
     const sf_view x = view_of(net, v, block);
     const int64_t step = x.extent[0] > 1 ? x.stride_d : x.stride_h;
     return sf_graph_share(net, v->shape, x.data, x.stride_n / x.stride_c,
-                          step * (int64_t)sf_dtype_size(net->dtype), halo);
+                          step * (int64_t)sf_dtype_size(v->dtype), halo);
 }
 
 sf_status sf_exec_share_sums(sf_network *net, const sf_value *v, int block)

@@ -27,6 +27,7 @@ sf_status sf_graph_add_value(sf_network *net, sf_shape shape, int producer, int 
     sf_value *v = &net->value[net->n_values];
     memset(v, 0, sizeof *v);
     v->shape = shape;
+    v->dtype = net->stored;
     v->load = SF_LOAD_RAW;
     v->slope = 1.0;
     v->producer = producer;
@@ -151,7 +152,7 @@ static int raw_death(const sf_network *net, const sf_value *v)
 
 static sf_status plan_input(sf_network *net, sf_value *v)
 {
-    const int64_t bytes = (int64_t)sf_view_bytes(net->dtype, v->shape);
+    const int64_t bytes = (int64_t)sf_view_bytes(v->dtype, v->shape);
     SF_TRY(add_block(net, bytes, v->producer, v->last_use, &v->raw));
     v->raw_bwd = v->raw;
     if (!net->training) return SF_OK;
@@ -166,7 +167,7 @@ static sf_status plan_input(sf_network *net, sf_value *v)
 static sf_status plan_value(sf_network *net, int index)
 {
     sf_value *v = &net->value[index];
-    const int64_t bytes = (int64_t)sf_view_bytes(net->dtype, v->shape);
+    const int64_t bytes = (int64_t)sf_view_bytes(v->dtype, v->shape);
     if (net->node[v->producer].kind == SF_NODE_INPUT) return plan_input(net, v);
     SF_TRY(add_block(net, bytes, v->producer, raw_death(net, v), &v->raw));
     v->raw_bwd = v->raw;

@@ -48,6 +48,7 @@ typedef struct {
 
 typedef struct {
     sf_shape shape; /* n = batch */
+    sf_dtype dtype; /* of its elements and their gradients in memory */
     sf_load_kind load;
     double slope;            /* of the load rule; 1 = no activation */
     int producer;            /* node */
@@ -88,7 +89,8 @@ struct sf_network {
     int64_t first, whole; /* of a group's batch: our first sample, its size; whole 0: alone */
     sf_slabs slabs;
     int slab;
-    sf_dtype dtype;
+    sf_dtype dtype;  /* of sums, parameters and all plain arrays */
+    sf_dtype stored; /* of values; those of the input and of the heads are of `dtype` */
     bool training, deep_supervision, exact;
     int threads;
 

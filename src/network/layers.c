@@ -70,6 +70,7 @@ sf_status sf_layer_input(sf_network *net, int *value)
                              net->patch[2] };
     SF_TRY(add_result(net, node, shape, value));
     net->value[*value].wants_grad = false;
+    net->value[*value].dtype = net->dtype;
     return SF_OK;
 }
 
@@ -96,7 +97,7 @@ sf_status sf_layer_unit(sf_network *net, const sf_unit *unit, const int *in, int
     sf_shape shape = net->value[in[0]].shape;
     for (int i = 1; i < n_in; i++) shape.c += net->value[in[i]].shape.c;
     sf_conv conv;
-    SF_TRY(sf_conv_make(&conv, shape, unit->out_channels, unit->kernel, unit->stride, net->dtype));
+    SF_TRY(sf_conv_make(&conv, shape, unit->out_channels, unit->kernel, unit->stride, net->stored));
     conv.exact = net->exact;
     conv.in_blocks = 0;
     for (int i = 0; i < n_in; i++) conv.in_blocks += sf_cpad(net->value[in[i]].shape.c) / SF_CBLOCK;
@@ -117,7 +118,7 @@ sf_status sf_layer_up(sf_network *net, const char *prefix, int in, int64_t out_c
 {
     const sf_shape shape = net->value[in].shape;
     sf_convt convt;
-    SF_TRY(sf_convt_make(&convt, shape, out_channels, stride, net->dtype));
+    SF_TRY(sf_convt_make(&convt, shape, out_channels, stride, net->stored));
     int node;
     SF_TRY(sf_graph_add_node(net, SF_NODE_CONVT, &node));
     sf_graph_connect(net, node, in);
@@ -146,13 +147,15 @@ sf_status sf_layer_head(sf_network *net, const char *prefix, int in, int level)
     SF_TRY(sf_graph_add_node(net, SF_NODE_HEAD, &node));
     sf_graph_connect(net, node, in);
     sf_node *nd = &net->node[node];
-    SF_TRY(sf_conv_make(&nd->conv, shape, net->heads, one, one, net->dtype));
+    SF_TRY(sf_conv_make(&nd->conv, shape, net->heads, one, one, net->stored));
     nd->conv_impl = conv_impl(net, &nd->conv);
     nd->weight = weight;
     nd->bias = bias;
     nd->level = level;
     net->level[level] = (sf_level){ .node = node, .shape = nd->conv.out };
-    return add_result(net, node, net->level[level].shape, &value);
+    SF_TRY(add_result(net, node, net->level[level].shape, &value));
+    net->value[value].dtype = net->dtype;
+    return SF_OK;
 }
 
 sf_status sf_layer_pool(sf_network *net, int in, const int window[3], int *value)

@@ -77,12 +77,24 @@ static sf_status find_field(sf_network *net)
     return SF_OK;
 }
 
+/* --- precision -------------------------------------------------------------------------------- */
+
+const char *sf_precision_name(sf_dtype dtype) { return dtype == SF_BF16 ? "bf16" : "fp32"; }
+
+sf_status sf_precision_of(sf_dtype *dtype, const char *name)
+{
+    SF_CHECK(strcmp(name, "fp32") == 0 || strcmp(name, "bf16") == 0, SF_EINVAL,
+             "--precision must be fp32 or bf16, not '%s'", name);
+    *dtype = strcmp(name, "bf16") == 0 ? SF_BF16 : SF_F32;
+    return SF_OK;
+}
+
 /* --- creation --------------------------------------------------------------------------------- */
 
 static sf_status check_options(const sf_network_options *o)
 {
-    SF_CHECK(o->dtype == SF_F32 || o->dtype == SF_F64, SF_EUNSUPPORTED,
-             "network: only float32 and float64 are supported");
+    SF_CHECK(o->dtype == SF_F32 || o->dtype == SF_F64 || o->dtype == SF_BF16, SF_EUNSUPPORTED,
+             "network: only float32, float64 and bfloat16 are supported");
     SF_CHECK(o->threads > 0, SF_EINVAL, "network: %d threads", o->threads);
     SF_CHECK(o->first >= 0 && (o->whole == 0 ? o->first == 0 : o->first + o->batch <= o->whole),
              SF_EINVAL, "network: samples %" PRId64 " to %" PRId64 " of a batch of %" PRId64,
@@ -100,7 +112,8 @@ static void take_options(sf_network *net, const sf_network_options *o)
     net->heads = o->heads;
     net->batch = o->batch;
     memcpy(net->patch, o->patch, sizeof net->patch);
-    net->dtype = o->dtype;
+    net->stored = o->dtype;
+    net->dtype = o->dtype == SF_BF16 ? SF_F32 : o->dtype;
     net->training = o->training;
     net->deep_supervision = o->deep_supervision;
     net->exact = o->exact;

@@ -14,12 +14,20 @@
 
 typedef struct sf_network sf_network;
 
+/** What users call the types of a network: "fp32" and "bf16" (SF_F32, SF_BF16); static. SF_EINVAL
+ *  names --precision and the words it takes. */
+const char *sf_precision_name(sf_dtype dtype);
+sf_status sf_precision_of(sf_dtype *dtype, const char *name);
+
 typedef struct {
     const sf_arch *arch; /* from the configuration; copied */
     int64_t in_channels, heads;
     int64_t batch, patch[3]; /* samples held at once; z,y,x with z = 1 in 2-D */
-    sf_dtype dtype; /* SF_F32; SF_F64 uses the reference kernels and is ground truth for tests */
-    bool training;  /* false: no gradient memory, only the full-resolution head */
+    /* SF_F32, or SF_BF16: the values between layers and their gradients are stored in bfloat16
+       (input, logits, parameters, statistics and all sums are as for SF_F32); SF_F64 uses the
+       reference kernels and is ground truth for tests. */
+    sf_dtype dtype;
+    bool training; /* false: no gradient memory, only the full-resolution head */
     bool deep_supervision;
     bool exact; /* --conv exact */
     int threads;
@@ -52,7 +60,7 @@ const char *sf_network_isa(void);
 /** Parameters (owned by the network) in PyTorch's optimiser order with PyTorch's names. */
 sf_params *sf_network_params(sf_network *net);
 
-/** input: plain [batch][in_channels][patch], float (F32) or double (F64).
+/** input: plain [batch][in_channels][patch], float (F32, BF16) or double (F64).
  *  `used` <= batch: number of samples that are valid (the last batch of windows). */
 sf_status sf_network_forward(sf_network *net, const void *input, int64_t used);
 /** Deep-supervision outputs of the last forward: level 0 = full resolution. */

@@ -1,6 +1,7 @@
 /** The few operations of the graph that are not kernels: adding partial sums, residual sums,
  *  average pooling, on dense blocked tensors (or plain arrays where said).
- *  All in float or double, same bits for any number of threads, cannot fail. Thread-safe. */
+ *  All in float or double (views of bfloat16: in float; all views of a call of one type), same bits
+ * for any number of threads, cannot fail. Thread-safe. */
 #ifndef SF_NETWORK_POINTWISE_H
 #define SF_NETWORK_POINTWISE_H
 #include "kernels/op.h"

@@ -1,23 +1,18 @@
-/* Loops of pointwise.c in one element type T; NAME(x) makes the function's name. Included twice. */
-
-static void NAME(add_into)(int64_t n, T *dst, const T *src, int threads)
-{
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (int64_t i = 0; i < n; i++) dst[i] += src[i];
-}
+/* Loops of pointwise.c in one type T of sums and one type S of elements, read and written by GET
+ * and PUT; NAME(x) makes the function's name. Included once for each pair. */
 
 /** One row of 16 lanes through the load rule of sample n, channel block cb. */
-static inline void NAME(load)(const sf_input *in, int64_t n, int64_t cb, const T *x, T *lane)
+static inline void NAME(load)(const sf_input *in, int64_t n, int64_t cb, const S *x, T *lane)
 {
     if (!in->scale) {
-        for (int k = 0; k < SF_CBLOCK; k++) lane[k] = x[k];
+        for (int k = 0; k < SF_CBLOCK; k++) lane[k] = GET(x[k]);
         return;
     }
     const int64_t at = n * sf_cpad(in->x.shape.c) + cb * SF_CBLOCK;
     const T *scale = (const T *)in->scale + at, *shift = (const T *)in->shift + at;
     const T slope = (T)in->slope;
     for (int k = 0; k < SF_CBLOCK; k++) {
-        const T t = scale[k] * x[k] + shift[k];
+        const T t = scale[k] * GET(x[k]) + shift[k];
         lane[k] = t > 0 ? t : slope * t;
     }
 }
@@ -27,8 +22,8 @@ static void NAME(residual_add)(const sf_input *a, const sf_input *b, const sf_vi
 {
     const int64_t voxels = sf_voxels(out->shape), blocks = sf_cpad(out->shape.c) / SF_CBLOCK;
     const int64_t tasks = out->shape.n * blocks;
-    const T *xa = a->x.data, *xb = b->x.data;
-    T *y = out->data;
+    const S *xa = a->x.data, *xb = b->x.data;
+    S *y = out->data;
 #pragma omp parallel for num_threads(threads) schedule(static) collapse(2)
     for (int64_t t = 0; t < tasks; t++)
         for (int64_t v = 0; v < voxels; v++) {
@@ -36,26 +31,26 @@ static void NAME(residual_add)(const sf_input *a, const sf_input *b, const sf_vi
             T la[SF_CBLOCK], lb[SF_CBLOCK];
             NAME(load)(a, t / blocks, t % blocks, xa + at, la);
             NAME(load)(b, t / blocks, t % blocks, xb + at, lb);
-            for (int k = 0; k < SF_CBLOCK; k++) y[at + k] = la[k] + lb[k];
+            for (int k = 0; k < SF_CBLOCK; k++) y[at + k] = PUT(la[k] + lb[k]);
         }
 }
 
 static void NAME(residual_backward)(const sf_residual_bwd *r)
 {
     const int64_t n = r->sum.shape.n * sf_cpad(r->sum.shape.c) * sf_voxels(r->sum.shape);
-    const T *s = r->sum.data, *g = r->g.data;
-    T *ga = r->ga.data, *gb = r->gb.data;
+    const S *s = r->sum.data, *g = r->g.data;
+    S *ga = r->ga.data, *gb = r->gb.data;
     const T slope = (T)r->slope;
 #pragma omp parallel for num_threads(r->threads) schedule(static)
     for (int64_t i = 0; i < n; i++) {
-        const T ds = s[i] > 0 ? g[i] : slope * g[i];
-        ga[i] = r->accumulate_a ? ga[i] + ds : ds;
-        gb[i] = r->accumulate_b ? gb[i] + ds : ds;
+        const T up = GET(g[i]), ds = GET(s[i]) > 0 ? up : slope * up;
+        ga[i] = PUT(r->accumulate_a ? GET(ga[i]) + ds : ds);
+        gb[i] = PUT(r->accumulate_b ? GET(gb[i]) + ds : ds);
     }
 }
 
 static void NAME(pool_cell)(const sf_input *in, const int window[3], int64_t n, int64_t cb,
-                            const int64_t at[3], T *out)
+                            const int64_t at[3], S *out)
 {
     const sf_view *x = &in->x;
     T sum[SF_CBLOCK] = { 0 }, lane[SF_CBLOCK];
@@ -65,11 +60,11 @@ static void NAME(pool_cell)(const sf_input *in, const int window[3], int64_t n, 
                 const int64_t off =
                     n * x->stride_n + cb * x->stride_c + (at[0] * window[0] + z) * x->stride_d +
                     (at[1] * window[1] + y) * x->stride_h + (at[2] * window[2] + w) * SF_CBLOCK;
-                NAME(load)(in, n, cb, (const T *)x->data + off, lane);
+                NAME(load)(in, n, cb, (const S *)x->data + off, lane);
                 for (int k = 0; k < SF_CBLOCK; k++) sum[k] += lane[k];
             }
     const T part = (T)1 / (T)(window[0] * window[1] * window[2]);
-    for (int k = 0; k < SF_CBLOCK; k++) out[k] = sum[k] * part;
+    for (int k = 0; k < SF_CBLOCK; k++) out[k] = PUT(sum[k] * part);
 }
 
 static void NAME(pool_forward)(const sf_input *in, const int window[3], const sf_view *out,
@@ -84,7 +79,7 @@ static void NAME(pool_forward)(const sf_input *in, const int window[3], const sf
                 for (int64_t x = 0; x < s.w; x++) {
                     const int64_t at[3] = { z, y, x };
                     const int64_t n = t / blocks, cb = t % blocks;
-                    T *y16 = (T *)out->data + n * out->stride_n + cb * out->stride_c +
+                    S *y16 = (S *)out->data + n * out->stride_n + cb * out->stride_c +
                              z * out->stride_d + y * out->stride_h + x * SF_CBLOCK;
                     NAME(pool_cell)(in, window, n, cb, at, y16);
                 }
@@ -101,14 +96,14 @@ static void NAME(pool_backward)(const sf_view *dout, const int window[3], const 
         for (int64_t z = 0; z < s.d; z++)
             for (int64_t y = 0; y < s.h; y++) {
                 const int64_t n = t / blocks, cb = t % blocks;
-                T *dx = (T *)din->data + n * din->stride_n + cb * din->stride_c +
+                S *dx = (S *)din->data + n * din->stride_n + cb * din->stride_c +
                         z * din->stride_d + y * din->stride_h;
-                const T *dy = (const T *)dout->data + n * dout->stride_n + cb * dout->stride_c +
+                const S *dy = (const S *)dout->data + n * dout->stride_n + cb * dout->stride_c +
                               z / window[0] * dout->stride_d + y / window[1] * dout->stride_h;
                 for (int64_t i = 0; i < s.w * SF_CBLOCK; i++) {
                     const int64_t x = i / SF_CBLOCK / window[2];
-                    const T g = part * dy[x * SF_CBLOCK + i % SF_CBLOCK];
-                    dx[i] = accumulate ? dx[i] + g : g;
+                    const T g = part * GET(dy[x * SF_CBLOCK + i % SF_CBLOCK]);
+                    dx[i] = PUT(accumulate ? GET(dx[i]) + g : g);
                 }
             }
 }

@@ -336,7 +336,7 @@ static sf_status predictor_setup(sf_predictor *p, const sf_model *m, const sf_pr
                                     .heads = e->heads,
                                     .batch = e->batch,
                                     .patch = { e->patch[0], e->patch[1], e->patch[2] },
-                                    .dtype = SF_F32,
+                                    .dtype = opt->precision,
                                     .exact = opt->exact,
                                     .threads = opt->threads };
     SF_TRY(sf_network_create(&e->net, &no));

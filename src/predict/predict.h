@@ -54,6 +54,7 @@ typedef struct {
     double gaussian_sigma; /* of the patch, per axis; 0 = the recipe's (sf_predict_network: 1/8) */
     bool mirror, gaussian;
     bool exact;                     /* --conv exact (sf_predictor_create only) */
+    sf_dtype precision;             /* SF_F32, SF_BF16 (sf_predictor_create only) */
     bool average_probabilities;     /* the recipe's rule: probabilities, else logits */
     int threads, windows_per_batch; /* windows_per_batch 0 = automatic, from the patch alone */
     int64_t memory; /* bytes for network, weights and sums together, as far as the sums can help it:

@@ -49,7 +49,7 @@ static sf_status make_network(bench *t, int64_t batch)
                                  sf_plans_input_channels(t->b->plans, t->cfg, t->b->labels),
                              .heads = t->b->labels->n_heads,
                              .batch = batch,
-                             .dtype = SF_F32,
+                             .dtype = t->b->precision,
                              .training = true,
                              .deep_supervision = true,
                              .exact = t->b->exact,

@@ -2,6 +2,7 @@
  * SGD. Not collective. */
 #ifndef SF_TRAIN_BENCH_H
 #define SF_TRAIN_BENCH_H
+#include "network/network.h"
 #include "plan/plans.h"
 
 typedef struct {
@@ -12,6 +13,7 @@ typedef struct {
     int threads;
     int repeat; /* timed steps after one that warms up, >= 1 */
     bool exact;
+    sf_dtype precision; /* SF_F32, SF_BF16 */
 } sf_bench_step;
 
 typedef struct {

@@ -211,21 +211,29 @@ done:
     return st;
 }
 
-/* The first key in which the descriptions of two runs differ; "" when they are equal. */
-static sf_status first_difference(char key[64], const char *mine, const char *other,
-                                  const char *path)
+/* The first key of `a` that `b` lacks or has with another value, unless there is one already. */
+static void find_difference(char key[64], json_t *a, json_t *b)
 {
-    json_t *a = NULL, *b = NULL, *value;
     const char *name;
-    sf_status st;
-    key[0] = 0;
-    SF_GOTO(done, st, sf_json_parse(&a, mine, "this run"));
-    SF_GOTO(done, st, sf_json_parse(&b, other, path));
+    json_t *value;
     json_object_foreach(a, name, value)
     {
         if (key[0] == 0 && !json_equal(value, json_object_get(b, name)))
             snprintf(key, 64, "%s", name);
     }
+}
+
+/* The first key in which the descriptions of two runs differ; "" when they are equal. */
+static sf_status first_difference(char key[64], const char *mine, const char *other,
+                                  const char *path)
+{
+    json_t *a = NULL, *b = NULL;
+    sf_status st;
+    key[0] = 0;
+    SF_GOTO(done, st, sf_json_parse(&a, mine, "this run"));
+    SF_GOTO(done, st, sf_json_parse(&b, other, path));
+    find_difference(key, a, b);
+    find_difference(key, b, a);
 done:
     json_decref(a);
     json_decref(b);

@@ -14,7 +14,8 @@ typedef struct {
     double best_ema, ema; /* NaN when none */
     double *loss_sum;     /* running sums inside an unfinished epoch, n_running entries */
     int n_running;
-    char *extra_json; /* configuration, recipe, mirror axes, exact: text; must agree on resuming */
+    char *extra_json; /* configuration, recipe, mirror axes, exact, precision: text; must agree on
+                         resuming */
     char isa[16];     /* of the program that wrote the file; filled by load */
 } sf_train_state;
 

@@ -4,12 +4,14 @@
 #include "network/loss.h"
 #include "network/optim.h"
 #include "train/checkpoint.h"
+#include "train/describe.h"
 #include "train/group.h"
 #include "train/handover.h"
 #include "train/history.h"
 #include "train/memory.h"
 #include "train/near.h"
 #include "train/pretrained.h"
+#include "train/share.h"
 #include "train/validate.h"
 #include <math.h>
 #include <string.h>
@@ -62,24 +64,6 @@ static sf_status make_paths(trainer *t)
     return sf_path_sweep_tmp(t->dir);
 }
 
-static sf_status describe_run(trainer *t)
-{
-    bool axis[3];
-    char pretrained[65];
-    const json_t *plans = t->opt->plans->json;
-    sf_mirror_axes(t->cfg, t->opt->mirror, axis);
-    SF_TRY(sf_pretrained_hash(pretrained, t->opt->pretrained));
-    json_t *j =
-        json_pack("{s:s,s:[b,b,b],s:b,s:O,s:s,s:O*}", "recipe", t->recipe->name, "mirror_axes",
-                  axis[0], axis[1], axis[2], "exact", t->opt->exact, "configuration",
-                  json_object_get(json_object_get(plans, "configurations"), t->cfg->name),
-                  "pretrained", pretrained, "variant", json_object_get(plans, "segfleet_variant"));
-    SF_CHECK(j, SF_ENOMEM, "out of memory");
-    sf_status st = sf_json_dump(&t->state.extra_json, j, 0, false);
-    json_decref(j);
-    return st;
-}
-
 static sf_status fresh_state(trainer *t)
 {
     const sf_train_options *o = t->opt;
@@ -93,7 +77,7 @@ static sf_status fresh_state(trainer *t)
                           .n_running = RUN_COUNT };
     t->val_iterations = or_default(o->val_iterations, t->recipe->train.val_iterations);
     SF_TRY(sf_mem_calloc(&t->state.loss_sum, RUN_COUNT, sizeof(double), SF_MEM_MISC));
-    return describe_run(t);
+    return sf_train_describe(&t->state.extra_json, o, t->cfg);
 }
 
 static sf_status make_network(trainer *t)
@@ -102,7 +86,7 @@ static sf_status make_network(trainer *t)
                              .in_channels =
                                  sf_plans_input_channels(t->opt->plans, t->cfg, t->labels),
                              .heads = t->labels->n_heads,
-                             .dtype = SF_F32,
+                             .dtype = t->opt->precision,
                              .training = true,
                              .deep_supervision = t->recipe->train.deep_supervision,
                              .exact = t->opt->exact,
@@ -119,10 +103,11 @@ static sf_status make_network(trainer *t)
     const sf_params *p = sf_network_params(t->net);
     sf_log(SF_LOG_INFO, "network",
            "parameters=%lld network_mib=%.0f receptive_field=%lldx%lldx%lld patch=%lldx%lldx%lld "
-           "batch=%lld gmac_forward=%.2f",
+           "batch=%lld gmac_forward=%.2f precision=%s",
            (long long)p->total, (double)sf_network_bytes(t->net) / 1048576.0, (long long)field[0],
            (long long)field[1], (long long)field[2], (long long)o.patch[0], (long long)o.patch[1],
-           (long long)o.patch[2], (long long)o.batch, sf_network_forward_macs(t->net) / 1e9);
+           (long long)o.patch[2], (long long)o.batch, sf_network_forward_macs(t->net) / 1e9,
+           sf_precision_name(o.dtype));
     char scope[256];
     sf_work_scope(scope, &t->opt->key);
     sf_params_init(sf_network_params(t->net), t->opt->key.seed, scope,
@@ -157,13 +142,9 @@ static sf_status cut_history(trainer *t, int64_t epoch)
     return writes(t) ? sf_history_cut(t->history, epoch) : SF_OK;
 }
 
-static sf_status resume(trainer *t, bool begun)
+/* checkpoint_latest.h5 into state and parameters of this rank. */
+static sf_status read_latest(trainer *t)
 {
-    if (!begun) {
-        if (t->opt->pretrained)
-            SF_TRY(sf_pretrained_apply(sf_network_params(t->net), t->opt->pretrained));
-        return cut_history(t, 0);
-    }
     sf_train_state s = { 0 };
     sf_status st;
     SF_GOTO(done, st, sf_checkpoint_load(t->latest, &s, sf_network_params(t->net), true));
@@ -190,6 +171,21 @@ static sf_status resume(trainer *t, bool begun)
 done:
     sf_train_state_free(&s);
     return st;
+}
+
+/* Collective. */
+static sf_status resume(trainer *t, bool begun)
+{
+    sf_status st = SF_OK;
+    if (!begun) {
+        if (t->opt->pretrained)
+            st = sf_pretrained_apply(sf_network_params(t->net), t->opt->pretrained);
+        if (st == SF_OK) st = cut_history(t, 0);
+        return sf_comm_agree(t->comm, st);
+    }
+    if (writes(t)) st = read_latest(t);
+    SF_TRY(sf_comm_agree(t->comm, st));
+    return sf_state_share(t->comm, &t->state, sf_network_params(t->net));
 }
 
 static sf_status save(trainer *t, const char *path)
@@ -333,6 +329,15 @@ done:
     return st;
 }
 
+/* Shall this group be left for another one? Without checkpoints there is nothing to go on from. */
+static sf_status leaves(trainer *t, bool *leave)
+{
+    const sf_train_options *o = t->opt;
+    if (!o->leave_user || o->no_checkpoints) return SF_OK;
+    *leave = writes(t) && o->leave(o->leave_user);
+    return ask_first(t, leave);
+}
+
 static sf_status close_epoch(trainer *t, sf_epoch_record *rec)
 {
     sf_train_state *s = &t->state;
@@ -358,7 +363,13 @@ static sf_status close_epoch(trainer *t, sf_epoch_record *rec)
     int64_t stop_due[2];
     SF_TRY(ask_all(t, stop_due));
     const bool due = (every > 0 && s->epoch % every == 0) || stop_due[1];
-    return due && s->epoch < s->epochs ? save_latest(t) : SF_OK;
+    if (s->epoch == s->epochs) return SF_OK;
+    bool leave = false;
+    SF_TRY(leaves(t, &leave));
+    if (due || leave) SF_TRY(save_latest(t));
+    SF_CHECK(!leave, SF_ESTOP, "left after epoch %lld, to go on with other ranks",
+             (long long)s->epoch);
+    return SF_OK;
 }
 
 /* Seconds in which the step stood still for want of a batch; without workers it makes them. */
@@ -399,18 +410,18 @@ static sf_status drop_predictions(trainer *t)
     return SF_OK;
 }
 
-static sf_status begin_training(trainer *t, bool begun)
+static sf_status make_loaders(trainer *t)
 {
     SF_TRY(make_loader(t, true, &t->train));
-    SF_TRY(make_loader(t, false, &t->val));
-    return resume(t, begun);
+    return make_loader(t, false, &t->val);
 }
 
 static sf_status train_all(trainer *t)
 {
     bool begun = sf_path_is_file(t->latest);
     SF_TRY(ask_first(t, &begun));
-    SF_TRY(sf_comm_agree(t->comm, begin_training(t, begun)));
+    SF_TRY(sf_comm_agree(t->comm, make_loaders(t)));
+    SF_TRY(resume(t, begun));
     const int64_t scratch = sf_loader_scratch_bytes(t->train) + sf_loader_scratch_bytes(t->val);
     SF_TRY(sf_train_memory_foretell(&t->memory, t->comm, t->opt, t->cases, scratch,
                                     sf_network_params(t->net)->total));

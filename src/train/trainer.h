@@ -26,11 +26,15 @@ typedef struct {
                                 the second stage of a cascade alone */
     int64_t epochs, iterations, val_iterations, batch; /* 0: recipe / plan */
     bool mirror, exact;
+    sf_dtype precision; /* of the networks that train and validate: SF_F32, SF_BF16 */
     int threads, loader_threads;
     double checkpoint_seconds; /* also write checkpoint_latest after this many seconds (at the next
                                   epoch end or step); 0: by epochs only */
     bool (*stop)(void *user);
     void *stop_user; /* asked after every step; true: write checkpoint_latest and return SF_ESTOP */
+    bool (*leave)(void *user);
+    void *leave_user; /* NULL: never. Asked by rank 0 after every epoch but the last; true: as for a
+                         stop, since the caller will go on with another group of ranks */
     bool save_probabilities; /* of the validation cases, for ensembles */
     sf_train_part part;
     const char *pretrained;     /* checkpoint of ours or nnU-Net's .pth whose weights, but for the
@@ -45,7 +49,8 @@ typedef struct {
 bool sf_train_is_done(const char *work, const sf_task_key *key, const sf_plans *plans,
                       const sf_id_list *val, bool probabilities);
 
-/** Collective over `group`. Resumes from checkpoint_latest.h5 when it is there, skips what is
+/** Collective over `group`. Resumes from checkpoint_latest.h5 when it is there (rank 0 reads it and
+ * sends it to the others), skips what is
  * finished (checkpoint_final.h5, validation/summary.json). Bits equal the uninterrupted run.
  *  @return SF_EINVAL: the checkpoint that is there was made with other options (names the first),
  * or there is none to validate; SF_EDATA: damaged files, a loss that is not finite; SF_ESTOP:

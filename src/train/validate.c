@@ -54,7 +54,7 @@ static sf_status make_network(validator *v)
                                  sf_plans_input_channels(v->opt->plans, v->cfg, v->labels),
                              .heads = v->labels->n_heads,
                              .batch = v->cfg->dim == 2 ? BATCH_2D : 1,
-                             .dtype = SF_F32,
+                             .dtype = v->opt->precision,
                              .exact = v->opt->exact,
                              .threads = v->opt->threads };
     memcpy(o.patch, v->cfg->patch, sizeof o.patch);

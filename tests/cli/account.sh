@@ -25,11 +25,24 @@ awk -v a="$foretold" 'BEGIN { exit !(a > 100) }' || fail "only $foretold MiB for
 mib() { sed -n "s/.*\"$1\": \([0-9]*\).*/\1/p" "$tmp/step.json" | awk '{ print $1 / 1048576 }'; }
 [ ! -r /proc/self/status ] || close "bench step" "$(mib peak_bytes)" "$(mib measured_peak_bytes)"
 
+# the same in bfloat16: foretold as well, and less
+full=$foretold full_step=$(mib peak_bytes) full_validation=$(value "$tmp/log" memory validation_mib)
+"$seg" train --work "$tmp/t" --config 3d_fullres --fold 1 --epochs 1 --iterations 2 --no-mirroring --threads 1 --precision bf16 2> "$tmp/log" || fail "$(cat "$tmp/log")"
+grep -q ' network .* precision=bf16' "$tmp/log" || fail "the training does not tell its precision"
+foretold=$(value "$tmp/log" memory peak_mib) measured=$(value "$tmp/log" memory measured_mib)
+[ ! -r /proc/self/status ] || close "training in bf16" "$foretold" "$measured"
+awk -v a="$(value "$tmp/log" memory validation_mib)" -v b="$full_validation" 'BEGIN { exit !(a < b - 1) }' || fail "validation does not use the precision"
+awk -v a="$foretold" -v b="$full" 'BEGIN { exit !(a < 0.85 * b) }' || fail "$foretold MiB in bf16, $full in fp32"
+"$seg" bench step -p "$tmp/plans.json" -d "$data/dataset.json" -c 3d_fullres --repeat 1 --threads 1 --precision bf16 --json "$tmp/step.json" > /dev/null
+[ ! -r /proc/self/status ] || close "bench step in bf16" "$(mib peak_bytes)" "$(mib measured_peak_bytes)"
+awk -v a="$(mib peak_bytes)" -v b="$full_step" 'BEGIN { exit !(a < 0.75 * b) }' || fail "$(mib peak_bytes) MiB of a step in bf16, $full_step in fp32"
+
 # header and stages of a run, on two ranks where there is MPI
 n=1; start="env"
 if [ -n "$MPIRUN" ]; then n=2; start="ranks 2"; fi
 $start "$seg" run "$data" --work "$tmp/w" $options > /dev/null 2> "$tmp/log" || fail "$(cat "$tmp/log")"
 [ "$(value "$tmp/log" run ranks)" = $n ] || fail "the header does not tell the ranks"
+[ "$(value "$tmp/log" run precision)" = fp32 ] || fail "the header does not tell the precision"
 [ "$(value "$tmp/log" host threads)" = 1 ] || fail "the header does not tell the threads"
 grep -q " host name=$(uname -n)" "$tmp/log" || fail "the header does not tell the host"
 cpus=$(sed -n 's/^Cpus_allowed_list:[[:space:]]*//p' /proc/self/status 2> /dev/null || true)

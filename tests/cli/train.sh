@@ -114,4 +114,19 @@ expect 2 'in use' "$seg" select --work "$work"
 expect 0 'validated' $train --fold 6
 kill -9 $pid; wait $pid 2> /dev/null || true
 expect 0 'validated' $train --fold 5
+# precision: kept by the work folder and by a training, told by the run, and free for a prediction
+expect 2 '--precision must be fp32 or bf16' "$seg" run "$data" --work "$tmp/bf" $short --precision fp16
+[ ! -e "$tmp/bf" ] || fail "a wrong precision made the work folder"
+expect 0 'run ranks=.* precision=bf16' "$seg" run "$data" --work "$tmp/bf" $short --num-folds 2 --precision bf16
+grep -q '"precision": "bf16"' "$tmp/bf/run.json" || fail "run.json does not say the precision"
+expect 2 'another --precision' "$seg" run "$data" --work "$tmp/bf" $short --num-folds 2
+expect 2 "another 'precision'" "$seg" train --work "$tmp/bf" --config 2d --fold 0 --precision fp32
+expect 0 'chosen: 2d' "$seg" run "$data" --work "$tmp/bf" $short --num-folds 2 --precision bf16
+for p in bf16 fp32; do
+  expect 0 'cases segmented' "$seg" predict -m "$tmp/bf/results/2d" -i "$data/imagesTs" -o "$tmp/bf_$p" --threads 1 --precision $p --save-probabilities
+done
+expect 0 '' "$seg" apply-postprocessing --pred "$tmp/bf_bf16" --postprocessing "$tmp/bf/postprocessing.json" --dataset-json "$data/dataset.json" -o "$tmp/bf_pp"
+for f in "$tmp"/bf/predictions/*.png; do cmp "$f" "$tmp/bf_pp/${f##*/}" || fail "predict and run differ in bf16"; done
+cmp -s "$tmp"/bf_bf16/phantom_*.npz "$tmp"/bf_fp32/phantom_*.npz && fail "the precision of a prediction is not used"
+grep -rq '"precision": "bf16"' "$tmp/bf_bf16"/*.json || fail "the prediction does not say its precision"
 echo passed

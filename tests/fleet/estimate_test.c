@@ -172,13 +172,29 @@ static void cascade(void **state)
     drop(&f);
 }
 
+/* Half the bytes between layers; parameters and operations are the same. */
+static void in_bfloat16(void **state)
+{
+    (void)state;
+    fixture f;
+    make(&f);
+    again(&f);
+    const sf_group_forecast full = f.e.row->alone;
+    f.o.precision = SF_BF16;
+    again(&f);
+    const sf_group_forecast half = f.e.row->alone;
+    assert_true(half.flops == full.flops && half.parameters == full.parameters);
+    assert_true(half.memory < full.memory);
+    drop(&f);
+}
+
 static void measured(void **state)
 {
     (void)state;
     fixture f;
     double rate = 0;
     make(&f);
-    tst_ok(sf_estimate_rate(&rate, &f.plans, &f.labels, &f.config[0]));
+    tst_ok(sf_estimate_rate(&rate, &f.plans, &f.labels, &f.config[0], SF_F32));
     assert_true(rate > 0 && rate < 1e5);
     drop(&f);
 }
@@ -221,9 +237,10 @@ static void script(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(counted_by_hand),
-                                        cmocka_unit_test(ranks_and_nodes),
-                                        cmocka_unit_test(cascade), cmocka_unit_test(measured),
-                                        cmocka_unit_test(script) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(counted_by_hand), cmocka_unit_test(ranks_and_nodes),
+        cmocka_unit_test(cascade),         cmocka_unit_test(in_bfloat16),
+        cmocka_unit_test(measured),        cmocka_unit_test(script)
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

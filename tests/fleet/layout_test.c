@@ -1,6 +1,6 @@
 /** Layouts: what --layout accepts, and what the cost model chooses. */
 #include "base/mem.h"
-#include "fleet/layout.h"
+#include "fleet/cost.h"
 #include "tests/support/support.h"
 #include <math.h>
 #include <stdio.h>
@@ -80,6 +80,8 @@ static void by_cost(void **state)
     chosen(t, c, 5, 4, "1x4");
     c[0] = (sf_layout_task){ .work = 10, .batch = 2, .slabs = 4 };
     chosen(t, c, 1, 8, "1x8");
+    c[0].thin[3] = c[0].thin[4] = 0.5; /* redundant work: four ranks are faster than eight */
+    chosen(t, c, 1, 8, "2x4");
     assert_int_equal(sf_mem_live(SF_MEM_CATEGORIES), 0);
 }
 
@@ -91,15 +93,57 @@ static void times(void **state)
     assert_true(fabs(sf_layout_time(&t, 2) - 6 * 1.02) < 1e-12);
     assert_true(fabs(sf_layout_time(&t, 3) - 6 * 1.04) < 1e-12); /* two samples on one rank */
     assert_true(fabs(sf_layout_time(&t, 9) - sf_layout_time(&t, 4)) < 1e-12);
-    const sf_layout_task cut = { .work = 10, .batch = 2, .slabs = 3 };
+    const sf_layout_task cut = {
+        .work = 10, .batch = 2, .slabs = 3, .thin = { [2] = 0.2, [3] = 0.9 }
+    };
     assert_true(fabs(sf_layout_time(&cut, 3) - 5 * 1.04) < 1e-12); /* one sample has one rank */
     assert_true(fabs(sf_layout_time(&cut, 4) - 5 * 0.6 * 1.06) < 1e-12);
+    /* three slabs are slower than two, and the slower sample counts */
+    assert_true(fabs(sf_layout_time(&cut, 5) - 5 * (0.9 + 0.1 / 3) * 1.08) < 1e-12);
     assert_true(fabs(sf_layout_time(&cut, 8) - sf_layout_time(&cut, 6)) < 1e-12);
+    /* who joins a running training: nobody where a third rank would have nothing to do */
+    assert_int_equal(sf_layout_grow(&t, 1, 1), 2);
+    assert_int_equal(sf_layout_grow(&t, 1, 2), 2);
+    assert_int_equal(sf_layout_grow(&t, 2, 1), 2);
+    assert_int_equal(sf_layout_grow(&t, 2, 5), 4);
+    assert_int_equal(sf_layout_grow(&t, 4, 3), 4);
+    assert_int_equal(sf_layout_grow(&t, 2, 0), 2);
+}
+
+/* A patch of 64 cubed and five stages, two samples: slabs of 4 and 8 share the work, 16 split fewer
+ * resolutions. docs/scaling.md, plan b: GFLOP of the busiest rank, counted by the network. */
+static void slabs_of_a_plan(void **state)
+{
+    (void)state;
+    static const struct {
+        int ranks;
+        double share;
+    } counted[] = { { 1, 708 }, { 2, 354 }, { 4, 215 }, { 8, 145 }, { 16, 110 }, { 32, 186 } };
+    sf_config c = { .dim = 3, .patch = { 64, 64, 64 }, .arch = { .n_stages = 5 } };
+    for (int s = 0; s < 5; s++) {
+        c.arch.features[s] = s < 4 ? 32 << s : 320;
+        for (int a = 0; a < 3; a++) {
+            c.arch.kernel[s][a] = 3;
+            c.arch.stride[s][a] = s > 0 ? 2 : 1;
+        }
+    }
+    sf_layout_task t;
+    sf_cost_of(&t, &c, 2);
+    assert_int_equal(t.slabs, 16);
+    for (size_t i = 0; i < sizeof counted / sizeof *counted; i++) {
+        const int ranks = counted[i].ranks;
+        const double share = sf_layout_time(&t, ranks) / t.work / (1 + 0.02 * (ranks - 1));
+        const double want = counted[i].share / counted[0].share;
+        if (fabs(share / want - 1) > 0.25)
+            fail_msg("%d ranks: %.3f of the work, not %.3f", ranks, share, want);
+    }
+    assert_true(sf_layout_time(&t, 32) > sf_layout_time(&t, 8)); /* more ranks, longer */
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(words), cmocka_unit_test(by_cost),
-                                        cmocka_unit_test(times) };
+                                        cmocka_unit_test(times),
+                                        cmocka_unit_test(slabs_of_a_plan) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
 /** run.json: what a work folder was started with binds it, option by option. */
+#include "base/json.h"
 #include "base/mem.h"
 #include "fleet/settings.h"
 #include "tests/support/support.h"
@@ -72,11 +73,37 @@ static void another_option(void **state)
     CHANGED("--seed", s.seed--);
     CHANGED("--no-mirroring", s.mirror = false);
     CHANGED("--conv", s.exact = true);
+    CHANGED("--precision", s.precision = SF_BF16);
     CHANGED("--memory-gb", s.memory_gb = 2);
     CHANGED("--groups", strcpy(s.groups, "/g"));
     CHANGED("--splits", strcpy(s.splits, "/s.json"));
     CHANGED("--variant", strcpy(s.variant, "ce"));
     tst_ok(sf_settings_store(&first, work)); /* refusals changed nothing */
+}
+
+/* A folder of an earlier version, whose run.json does not tell the precision: float32. */
+static void no_precision(void **state)
+{
+    char path[SF_PATH_MAX];
+    json_t *j;
+    sf_settings s = given(), t;
+    (void)state;
+    s.precision = SF_BF16;
+    tst_ok(sf_settings_store(&s, work));
+    tst_ok(sf_settings_load(&t, work));
+    assert_true(t.precision == SF_BF16);
+    s.precision = SF_F32;
+    refused(&s, "--precision (\"bf16\", now \"fp32\")");
+    tst_ok(sf_path_join(path, work, "run.json", NULL));
+    tst_ok(sf_json_load(&j, path));
+    assert_int_equal(json_object_del(j, "precision"), 0);
+    tst_ok(sf_json_save(j, path, 4, false));
+    json_decref(j);
+    tst_ok(sf_settings_load(&t, work));
+    assert_true(t.precision == SF_F32);
+    tst_ok(sf_settings_store(&s, work));
+    s.precision = SF_BF16;
+    refused(&s, "--precision");
 }
 
 static void damaged(void **state)
@@ -109,6 +136,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(round_trip, fresh),
         cmocka_unit_test_setup(another_option, fresh),
+        cmocka_unit_test_setup(no_precision, fresh),
         cmocka_unit_test_setup(damaged, fresh),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

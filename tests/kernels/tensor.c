@@ -1,6 +1,7 @@
 #include "tensor.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "kernels/bf16.h"
 #include "kernels/view.h"
 #include <math.h>
 #include <string.h>
@@ -73,8 +74,22 @@ tst_tensor tst_tensor_copy(const tst_tensor *src)
     return t;
 }
 
+void tst_tensor_half(tst_tensor *t)
+{
+    tst_ok(sf_mem_alloc(&t->h, (size_t)t->size, sizeof *t->h, SF_MEM_MISC));
+    for (int64_t i = 0; i < t->size; i++) {
+        t->h[i] = sf_bf16_round(t->f[i]);
+        t->f[i] = sf_bf16_widen(t->h[i]);
+        t->d[i] = (double)t->f[i];
+    }
+    t->vh = t->vf;
+    t->vh.dtype = SF_BF16;
+    t->vh.data = t->h;
+}
+
 void tst_tensor_free(tst_tensor *t)
 {
+    sf_mem_free(t->h);
     sf_mem_free(t->f);
     sf_mem_free(t->d);
 }
@@ -95,6 +110,36 @@ static void compare(const tst_tensor *t, int64_t at, bool real, void *ctx)
         y->squares += t->d[at] * t->d[at];
     }
     y->count++;
+}
+
+static void compare_half(const tst_tensor *t, int64_t at, bool real, void *ctx)
+{
+    tally *y = ctx;
+    const double got = (double)sf_bf16_widen(t->h[at]), want = t->d[at];
+    if (!real) {
+        y->bad_pads += t->h[at] != 0;
+    } else {
+        const double diff = fabs(got - want) - 0x1p-8 * fabs(want);
+        if (!(diff <= y->worst)) y->worst = diff;
+        y->squares += want * want;
+    }
+    y->count++;
+}
+
+void tst_tensor_check_half(const tst_tensor *t, double tol, const char *what)
+{
+    tally y = { 0, 0, 0, 0 };
+    each(t, compare_half, &y);
+    const sf_shape s = t->vf.shape;
+    const double rms = sqrt(y.squares / (double)(s.n * s.c * sf_voxels(s)));
+    int64_t nans = 0;
+    for (int64_t i = 0; i < t->size; i++) nans += isnan(sf_bf16_widen(t->h[i])) != 0;
+    if (!(y.worst <= tol * rms + 1e-30))
+        fail_msg("%s: error %g beyond rounding, of rms %g", what, y.worst, rms);
+    if (y.bad_pads) fail_msg("%s: %ld pad lanes are not 0", what, (long)y.bad_pads);
+    if (nans != t->size - y.count)
+        fail_msg("%s: %ld elements outside the tensor were written", what,
+                 (long)(t->size - y.count - nans));
 }
 
 void tst_tensor_check(const tst_tensor *t, double tol, const char *what)

@@ -9,13 +9,19 @@
 typedef struct {
     float *f;
     double *d;
+    uint16_t *h;  /* NULL until tst_tensor_half */
     int64_t size; /* elements incl. gaps and canary */
-    sf_view vf, vd;
+    sf_view vf, vd, vh;
 } tst_tensor;
 
 /** Random normal values (seed decides), zero pad lanes; gap = extra voxels per row, rows per plane
  * ... */
 tst_tensor tst_tensor_make(sf_shape shape, int gap, uint32_t seed);
+/** Round all values to bfloat16 and hold them a third time, in that type. */
+void tst_tensor_half(tst_tensor *t);
+/** As tst_tensor_check for the bfloat16 elements: beyond tol also half a unit of their last place
+ * is allowed. */
+void tst_tensor_check_half(const tst_tensor *t, double tol, const char *what);
 /** A copy with its own memory. */
 tst_tensor tst_tensor_copy(const tst_tensor *t);
 void tst_tensor_free(tst_tensor *t);

@@ -32,8 +32,9 @@ static void compute(double seconds)
     }
 }
 
-static sf_status run_task(void *user, int task, sf_comm *group)
+static sf_status run_task(void *user, int task, sf_comm *group, sf_seat *seat)
 {
+    (void)seat;
     plan *p = user;
     int told = task;
     CHECK(sf_comm_size(group) == (groups ? sf_comm_size(groups->comm) : 1));
@@ -117,7 +118,7 @@ static void test_dependencies(void)
     plan p = new_plan(2);
     const int n = diamond(t);
     if (sf_comm_rank(sf_comm_world()) != 0) t[13].done = false; /* rank 0 decides */
-    CHECK_OK(sf_sched_run(sf_comm_world(), groups, t, n, run_task, &p, &report));
+    CHECK_OK(sf_sched_run(sf_comm_world(), groups, t, n, run_task, NULL, &p, &report));
     record all = collect(&p);
     for (int i = 0; i < n; i++) {
         CHECK(all.runs[i] == (i != 13));
@@ -133,7 +134,7 @@ static void test_priority(void)
     plan p = new_plan(0);
     memset(t, 0, sizeof t);
     for (int i = 0; i < 20; i++) t[i].cost = (i * 7) % 20;
-    CHECK_OK(sf_sched_run(sf_comm_self(), NULL, t, 20, run_task, &p,
+    CHECK_OK(sf_sched_run(sf_comm_self(), NULL, t, 20, run_task, NULL, &p,
                           NULL)); /* one rank: a strict order */
     for (int i = 0; i < 20; i++) {
         CHECK(p.rec.runs[i] == 1);
@@ -150,7 +151,7 @@ static void test_end(sf_status want, const char *text)
     memset(t, 0, sizeof t);
     for (int i = 0; i < 40; i++) t[i].cost = 40 - i;
     *(want == SF_ESTOP ? &p.stop : &p.fail) = 3;
-    CHECK(sf_sched_run(sf_comm_world(), groups, t, 40, run_task, &p, &report) == want);
+    CHECK(sf_sched_run(sf_comm_world(), groups, t, 40, run_task, NULL, &p, &report) == want);
     CHECK(strstr(sf_error_text(), text) != NULL);
     record all = collect(&p);
     CHECK(all.runs[3] == 1);
@@ -168,18 +169,18 @@ static void test_refused(void)
     memset(t, 0, sizeof t);
     t[0].needs = &b, t[0].n_needs = 1;
     t[1].needs = &a, t[1].n_needs = 1;
-    CHECK(sf_sched_run(sf_comm_world(), groups, t, 3, run_task, &p, NULL) == SF_EINVAL);
+    CHECK(sf_sched_run(sf_comm_world(), groups, t, 3, run_task, NULL, &p, NULL) == SF_EINVAL);
     CHECK(strstr(sf_error_text(), "task 0 can never start") != NULL);
     t[1].done = true; /* cuts the circle */
-    CHECK_OK(sf_sched_run(sf_comm_world(), groups, t, 3, run_task, &p, NULL));
+    CHECK_OK(sf_sched_run(sf_comm_world(), groups, t, 3, run_task, NULL, &p, NULL));
     t[1].needs = &far;
-    CHECK(sf_sched_run(sf_comm_world(), groups, t, 3, run_task, &p, NULL) == SF_EINVAL);
+    CHECK(sf_sched_run(sf_comm_world(), groups, t, 3, run_task, NULL, &p, NULL) == SF_EINVAL);
     t[1].needs = &b; /* needs itself */
     t[1].done = false;
-    CHECK(sf_sched_run(sf_comm_world(), groups, t, 3, run_task, &p, NULL) == SF_EINVAL);
+    CHECK(sf_sched_run(sf_comm_world(), groups, t, 3, run_task, NULL, &p, NULL) == SF_EINVAL);
     memset(t, 0, sizeof t);
     t[2].cost = sf_comm_rank(sf_comm_world());
-    CHECK(sf_sched_run(sf_comm_world(), groups, t, 3, run_task, &p, NULL) ==
+    CHECK(sf_sched_run(sf_comm_world(), groups, t, 3, run_task, NULL, &p, NULL) ==
           (sf_comm_size(sf_comm_world()) > 1 ? SF_EINTERNAL : SF_OK));
 }
 
@@ -189,13 +190,13 @@ static void test_few(void)
     sf_sched_report report;
     plan p = new_plan(5);
     memset(t, 0, sizeof t);
-    CHECK_OK(sf_sched_run(sf_comm_world(), groups, t, 0, run_task, &p, &report));
+    CHECK_OK(sf_sched_run(sf_comm_world(), groups, t, 0, run_task, NULL, &p, &report));
     CHECK(report.run == 0);
-    CHECK_OK(sf_sched_run(sf_comm_world(), groups, t, 2, run_task, &p, &report));
+    CHECK_OK(sf_sched_run(sf_comm_world(), groups, t, 2, run_task, NULL, &p, &report));
     record all = collect(&p);
     CHECK(all.runs[0] == 1 && all.runs[1] == 1 && report.run == 2);
     t[0].done = t[1].done = true;
-    CHECK_OK(sf_sched_run(sf_comm_world(), groups, t, 2, run_task, &p, &report));
+    CHECK_OK(sf_sched_run(sf_comm_world(), groups, t, 2, run_task, NULL, &p, &report));
     CHECK(report.run == 0);
 }
 
@@ -206,7 +207,7 @@ static void test_busy_rank0(void)
     plan p = new_plan(4);
     memset(t, 0, sizeof t);
     p.slow_rank0 = true;
-    CHECK_OK(sf_sched_run(sf_comm_world(), groups, t, 30, run_task, &p, NULL));
+    CHECK_OK(sf_sched_run(sf_comm_world(), groups, t, 30, run_task, NULL, &p, NULL));
     record all = collect(&p);
     CHECK(total(&all) == 30);
     if (sf_comm_size(sf_comm_world()) > 1 && sf_comm_rank(sf_comm_world()) == 0) CHECK(p.ran <= 3);
@@ -222,7 +223,7 @@ static void test_idle(void)
     t[1].needs = &zero, t[1].n_needs = 1;
     p.slow_task0 = true;
     const double cpu = sf_cpu_seconds();
-    CHECK_OK(sf_sched_run(sf_comm_world(), groups, t, 2, run_task, &p, &report));
+    CHECK_OK(sf_sched_run(sf_comm_world(), groups, t, 2, run_task, NULL, &p, &report));
     if (p.rec.runs[0] == 0) CHECK(sf_cpu_seconds() - cpu < 0.4);
     CHECK(report.idle > 0.8 * (sf_comm_size(sf_comm_world()) - 1));
 }
@@ -272,7 +273,7 @@ static void test_first_tasks(void)
     memset(t, 0, sizeof t);
     const int n = groups->n;
     for (int i = 0; i < n; i++) t[i].cost = i;
-    CHECK_OK(sf_sched_run(sf_comm_world(), groups, t, n, run_task, &p, NULL));
+    CHECK_OK(sf_sched_run(sf_comm_world(), groups, t, n, run_task, NULL, &p, NULL));
     if (sf_comm_rank(groups->comm) == 0) CHECK(p.rec.runs[n - 1 - groups->index] == 1);
 }
 

@@ -403,7 +403,7 @@ static void refusals(void **state)
     a.net = (sf_net_class)9;
     assert_int_equal(sf_network_create(&n, &o), SF_EUNSUPPORTED);
     a.net = SF_NET_PLAIN;
-    o.dtype = SF_BF16;
+    o.dtype = (sf_dtype)9;
     assert_int_equal(sf_network_create(&n, &o), SF_EUNSUPPORTED);
     o.dtype = SF_F32;
     tst_ok(sf_network_create(&n, &o));

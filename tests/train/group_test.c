@@ -17,16 +17,21 @@ typedef struct {
     int dim, kernel0, stride1; /* first axis: kernel of the first stage, stride of the second */
     int64_t batch, patch[3];
     bool batch_dice;
+    sf_dtype dtype;
 } plan;
 
 static const plan plans[] = {
-    { "3d", SF_NET_PLAIN, 3, 3, 2, 2, { 32, 32, 16 }, true },     /* 4 leaves; 1 below */
-    { "aniso", SF_NET_PLAIN, 3, 1, 1, 3, { 16, 32, 24 }, false }, /* 3 leaves */
-    { "2d", SF_NET_PLAIN, 2, 1, 1, 5, { 1, 104, 96 }, true },     /* 2 leaves */
-    { "resenc", SF_NET_RESENC, 3, 3, 2, 4, { 8, 16, 16 }, false },
-    { "deep", SF_NET_PLAIN, 3, 3, 2, 1, { 32, 32, 48 }, false }, /* 8 leaves, then 1 */
-    { "two", SF_NET_PLAIN, 3, 3, 2, 1, { 64, 32, 32 }, true },   /* 16 leaves, then 2 */
-    { "flat", SF_NET_PLAIN, 3, 1, 1, 1, { 12, 64, 48 }, true },  /* 3 leaves, then 2 */
+    { "3d", SF_NET_PLAIN, 3, 3, 2, 2, { 32, 32, 16 }, true, SF_F32 },     /* 4 leaves; 1 below */
+    { "aniso", SF_NET_PLAIN, 3, 1, 1, 3, { 16, 32, 24 }, false, SF_F32 }, /* 3 leaves */
+    { "2d", SF_NET_PLAIN, 2, 1, 1, 5, { 1, 104, 96 }, true, SF_F32 },     /* 2 leaves */
+    { "resenc", SF_NET_RESENC, 3, 3, 2, 4, { 8, 16, 16 }, false, SF_F32 },
+    { "deep", SF_NET_PLAIN, 3, 3, 2, 1, { 32, 32, 48 }, false, SF_F32 }, /* 8 leaves, then 1 */
+    { "two", SF_NET_PLAIN, 3, 3, 2, 1, { 64, 32, 32 }, true, SF_F32 },   /* 16 leaves, then 2 */
+    { "flat", SF_NET_PLAIN, 3, 1, 1, 1, { 12, 64, 48 }, true, SF_F32 },  /* 3 leaves, then 2 */
+    { "bf16", SF_NET_PLAIN, 3, 3, 2, 2, { 32, 32, 16 }, true, SF_BF16 },
+    { "bf16-2d", SF_NET_PLAIN, 2, 1, 1, 1, { 1, 104, 96 }, true, SF_BF16 },
+    { "bf16-deep", SF_NET_PLAIN, 3, 3, 2, 1, { 32, 32, 48 }, false, SF_BF16 },
+    { "bf16-resenc", SF_NET_RESENC, 3, 3, 2, 4, { 8, 16, 16 }, false, SF_BF16 },
 };
 
 static sf_arch arch_of(const plan *p)
@@ -82,7 +87,7 @@ static sf_network_options whole_network(const plan *p, const sf_arch *arch)
                                  .heads = HEADS,
                                  .batch = p->batch,
                                  .patch = { p->patch[0], p->patch[1], p->patch[2] },
-                                 .dtype = SF_F32,
+                                 .dtype = p->dtype,
                                  .training = true,
                                  .deep_supervision = true,
                                  .threads = 1 };

@@ -315,6 +315,59 @@ static void other_options(void **state)
         other = *made[i];
         other.exact = true;
         refused(&other, SF_EINVAL, "exact");
+        other = *made[i];
+        other.precision = SF_BF16;
+        refused(&other, SF_EINVAL, "precision");
+    }
+}
+
+static void train_losses(double loss[EPOCHS], const sf_train_options *o)
+{
+    char *text, *rest;
+    size_t size;
+    int n = 0;
+    tst_ok(sf_path_read(&text, &size, at(o, "history.jsonl"), 0));
+    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+        json_t *j = json_loads(line, 0, NULL);
+        assert_true(n < EPOCHS);
+        loss[n++] = json_real_value(json_object_get(j, "train_loss"));
+        json_decref(j);
+    }
+    assert_int_equal(n, EPOCHS);
+    sf_mem_free(text);
+}
+
+/** A training in bfloat16 goes on in it, to the bits of the one that was not stopped, and not in
+ *  float32. */
+static void precision_is_kept(void **state)
+{
+    char hash[3][65];
+    sf_train_options o[2] = { options("half"), options("half_stopped") };
+    counter c = { 0, 5 };
+    (void)state;
+    for (int i = 0; i < 2; i++) o[i].precision = SF_BF16;
+    o[1].stop = stop_after;
+    o[1].stop_user = &c;
+    tst_ok(sf_train_run(sf_comm_self(), &o[0]));
+    assert_int_equal(sf_train_run(sf_comm_self(), &o[1]), SF_ESTOP);
+    sf_train_options other = o[1];
+    other.precision = SF_F32;
+    refused(&other, SF_EINVAL, "precision");
+    o[1].stop = NULL;
+    tst_ok(sf_train_run(sf_comm_self(), &o[1]));
+    const sf_train_options full = whole();
+    tst_ok(sf_checkpoint_hash(at(&o[0], "checkpoint_final.h5"), hash[0]));
+    tst_ok(sf_checkpoint_hash(at(&o[1], "checkpoint_final.h5"), hash[1]));
+    tst_ok(sf_checkpoint_hash(at(&full, "checkpoint_final.h5"), hash[2]));
+    assert_string_equal(hash[0], hash[1]);
+    assert_string_not_equal(hash[0], hash[2]);
+    /* the phantom's losses, epoch by epoch */
+    double half[EPOCHS], float32[EPOCHS];
+    train_losses(half, &o[0]);
+    train_losses(float32, &full);
+    for (int e = 0; e < EPOCHS; e++) {
+        printf("    epoch %d: loss %.5f in bfloat16, %.5f in float32\n", e, half[e], float32[e]);
+        assert_true(half[e] != float32[e] && fabs(half[e] - float32[e]) < 0.01);
     }
 }
 
@@ -577,7 +630,7 @@ int main(void)
         cmocka_unit_test(validated_anew),       cmocka_unit_test(best_validated),
         cmocka_unit_test(no_checkpoints),       cmocka_unit_test(pretrained),
         cmocka_unit_test(foreign_weights),      cmocka_unit_test(deep_supervision_off),
-        cmocka_unit_test(variants_differ),
+        cmocka_unit_test(variants_differ),      cmocka_unit_test(precision_is_kept),
     };
     return cmocka_run_group_tests(tests, make_world, end_world);
 }
