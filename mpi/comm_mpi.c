@@ -75,6 +75,7 @@ void sf_mpi_stop(void)
 {
     if (!mpi_running()) return;
     if (world_comm.mpi != MPI_COMM_NULL) MPI_Comm_free(&world_comm.mpi);
+    if (world_comm.has_hints) MPI_Info_free(&world_comm.hints);
     world_comm = (sf_comm){ .rank = 0, .size = 1, .mpi = MPI_COMM_NULL };
     MPI_Finalize();
 }

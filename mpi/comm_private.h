@@ -11,6 +11,8 @@ struct sf_comm {
     int world_rank; /* for texts */
 #ifdef SEGFLEET_MPI
     MPI_Comm mpi; /* MPI_COMM_NULL with one rank: such a comm never calls MPI */
+    bool has_hints;
+    MPI_Info hints; /* of the world (io_hints.h); comms that are split from it borrow them */
 #endif
 };
 

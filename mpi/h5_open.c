@@ -1,4 +1,5 @@
 #include "mpi/h5_open.h"
+#include "base/log.h"
 #include "mpi/comm_private.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -43,7 +44,7 @@ static sf_status set_driver(hid_t fapl, sf_comm *c)
 {
 #ifdef SEGFLEET_MPI
     if (c->size > 1) {
-        H5_PROP(H5Pset_fapl_mpio(fapl, c->mpi, MPI_INFO_NULL));
+        H5_PROP(H5Pset_fapl_mpio(fapl, c->mpi, c->has_hints ? c->hints : MPI_INFO_NULL));
         H5_PROP(H5Pset_coll_metadata_write(fapl, 1));
         H5_PROP(H5Pset_all_coll_metadata_ops(fapl, 1));
     }
@@ -78,6 +79,30 @@ static sf_status probe_create(sf_comm *c, const char *path)
     return sf_comm_agree(c, st);
 }
 
+#ifdef SEGFLEET_MPI
+/* One line: each hint that was asked for, and what the file system's driver says of it now. */
+static void log_hints(hid_t file, const sf_comm *c)
+{
+    MPI_File *handle = NULL;
+    MPI_Info now = MPI_INFO_NULL;
+    char key[MPI_MAX_INFO_KEY + 1], want[256], have[256], line[1024] = "";
+    int n = 0, found, at = 0;
+    if (!c->has_hints || c->size == 1 || c->rank != 0) return;
+    if (H5Fget_vfd_handle(file, H5P_DEFAULT, (void **)&handle) < 0) return;
+    if (MPI_File_get_info(*handle, &now) != MPI_SUCCESS) return;
+    MPI_Info_get_nkeys(c->hints, &n);
+    for (int i = 0; i < n && at < (int)sizeof line - 1; i++) {
+        MPI_Info_get_nthkey(c->hints, i, key);
+        MPI_Info_get(c->hints, key, (int)sizeof want - 1, want, &found);
+        MPI_Info_get(now, key, (int)sizeof have - 1, have, &found);
+        const char *said = !found ? "ignored" : strcmp(want, have) == 0 ? "accepted" : have;
+        at += snprintf(line + at, sizeof line - (size_t)at, " %s=%s:%s", key, want, said);
+    }
+    MPI_Info_free(&now);
+    sf_log(SF_LOG_INFO, "io_hints", "%s", line + (line[0] == ' '));
+}
+#endif
+
 sf_status sf_h5_create(hid_t *out, sf_comm *c, const char *path, int64_t alignment)
 {
     *out = H5I_INVALID_HID;
@@ -91,6 +116,9 @@ sf_status sf_h5_create(hid_t *out, sf_comm *c, const char *path, int64_t alignme
     *out = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, fapl);
     if (*out < 0) st = sf_h5_fail_(SF_EIO, "H5Fcreate", __FILE__, __LINE__);
     SF_GOTO(done, st, sf_comm_agree(c, st));
+#ifdef SEGFLEET_MPI
+    log_hints(*out, c);
+#endif
 done:
     if (fapl >= 0) H5Pclose(fapl);
     return st;

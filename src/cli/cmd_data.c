@@ -250,6 +250,8 @@ sf_status sf_cmd_preprocess(int argc, char **argv)
                "folds of the cross-validation; default 5"),
         SF_ARG("splits", 0, STR, &splits, "FILE",
                "folds as splits_final.json; default: the dataset's file, else made"),
+        SF_ARG("mpi-io-hints", 0, STR, &o.io_hints, "FILE",
+               "MPI-IO hints for the parallel writer: KEY=VALUE lines, or JSON"),
         SF_ARG("threads", 't', INT, &threads, "T", "per rank; default: this rank's share",
                .positive = true),
         SF_ARG_END,

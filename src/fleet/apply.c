@@ -5,7 +5,9 @@
 #include "base/path.h"
 #include "evaluate/select.h"
 #include "fleet/folders.h"
+#include "fleet/handout.h"
 #include "plan/splits.h"
+#include "train/spread.h"
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -25,7 +27,10 @@ typedef struct {
     stage last[SF_APPLY_MAX];
     stage first[SF_APPLY_MAX]; /* of cascades; empty where the labels come from files */
     const char *out_dir;
+    sf_comm *group; /* ranks that share this rank's case; the first of them reads and writes */
 } applier;
+
+static bool leads(const applier *a) { return sf_comm_rank(a->group) == 0; }
 
 static sf_status open_stage(stage *s, const applier *a, const char *dir, const int *folds,
                             int n_folds)
@@ -154,11 +159,10 @@ static sf_status prepare(sf_prepared **out, const applier *a, const stage *g, ru
     return SF_OK;
 }
 
-/* A prepared case through the network: r->labels and, when prob is given, probabilities. */
-static sf_status run_stage(const applier *a, const stage *g, const sf_prepared *prep, running *r,
-                           float **prob)
+/* Where the answers of a stage's network go: r->labels and, when prob is given, probabilities. */
+static sf_status open_export(sf_export **out, const applier *a, const sf_model *m,
+                             const sf_prepared *prep, running *r, float **prob)
 {
-    const sf_model *m = g->model;
     const size_t voxels = (size_t)(r->geo.shape[0] * r->geo.shape[1] * r->geo.shape[2]);
     const sf_export_options o = { .plans = m->plans,
                                   .cfg = m->cfg,
@@ -166,29 +170,13 @@ static sf_status run_stage(const applier *a, const stage *g, const sf_prepared *
                                   .props = &prep->props,
                                   .are_logits = !m->plans->recipe->infer.average_probabilities,
                                   .threads = a->opt->threads };
-    sf_export *e = NULL;
-    sf_status st;
     if (!r->labels) SF_TRY(sf_mem_alloc(&r->labels, voxels, sizeof *r->labels, SF_MEM_IMAGE));
     if (prob)
         SF_TRY(sf_mem_alloc(prob, voxels * (size_t)o.labels->n_heads, sizeof **prob, SF_MEM_IMAGE));
-    SF_GOTO(done, st, sf_export_open(&e, &o, r->labels, prob ? *prob : NULL));
-    SF_GOTO(done, st, sf_predictor_rows(g->predictor, prep, sf_export_sink(e), a->opt->prof));
-done:
-    sf_export_close(&e);
-    return st;
+    return sf_export_open(out, &o, r->labels, prob ? *prob : NULL);
 }
 
-/* The first stage's segmentation of a case, in the image's geometry, into r->labels. */
-static sf_status run_first(const applier *a, const stage *g, running *r)
-{
-    sf_prepared *prep = NULL;
-    SF_TRY(prepare(&prep, a, g, r, NULL));
-    const sf_status st = run_stage(a, g, prep, r, NULL);
-    sf_prepared_destroy(&prep);
-    return st;
-}
-
-/* The same from --previous-stage DIR. */
+/* The first stage's segmentation of a case from --previous-stage DIR. */
 static sf_status read_first(sf_label_image **out, const applier *a, const sf_model *m, running *r)
 {
     char path[SF_PATH_MAX];
@@ -204,35 +192,42 @@ static sf_status read_first(sf_label_image **out, const applier *a, const sf_mod
     return SF_OK;
 }
 
-/* The case as the second stage of a cascade sees it: the first stage's labels go through the
- * preprocessing of segmentations, with the image (nnunet-training.md 7.4). */
-static sf_status prepare_second(sf_prepared **out, const applier *a, int i, running *r)
+/* The case as a stage wants it. The second stage of a cascade sees the first one's labels, which go
+ * through the preprocessing of segmentations, with the image (nnunet-training.md 7.4): r->labels,
+ * or a file. */
+static sf_status prepare_stage(sf_prepared **out, const applier *a, const stage *g, running *r)
 {
     sf_label_image *given = NULL;
-    sf_status st;
-    if (a->opt->previous_dir)
-        SF_GOTO(done, st, read_first(&given, a, a->last[i].model, r));
-    else
-        SF_GOTO(done, st, run_first(a, &a->first[i], r));
-    SF_GOTO(done, st, prepare(out, a, &a->last[i], r, given ? given->data : r->labels));
-done:
+    const bool second = g->model->cfg->previous_stage != NULL;
+    if (second && a->opt->previous_dir) SF_TRY(read_first(&given, a, g->model, r));
+    const sf_status st = prepare(out, a, g, r, given ? given->data : second ? r->labels : NULL);
     sf_label_image_destroy(&given);
+    return st;
+}
+
+/* A stage on a case, by all ranks of the group; the results are its first rank's. */
+static sf_status run_stage(const applier *a, const stage *g, running *r, sf_case_props *props,
+                           float **prob)
+{
+    sf_prepared *prep = NULL;
+    sf_export *e = NULL;
+    sf_status st = leads(a) ? prepare_stage(&prep, a, g, r) : SF_OK;
+    if (st == SF_OK && leads(a)) st = open_export(&e, a, g->model, prep, r, prob);
+    SF_GOTO(done, st, sf_handout_prepared(a->group, &prep, st));
+    if (props) *props = prep->props;
+    const sf_row_sink sink = e ? sf_export_sink(e) : (sf_row_sink){ .take = NULL };
+    SF_GOTO(done, st, sf_predictor_rows(g->predictor, prep, sink, a->opt->prof));
+done:
+    sf_export_close(&e);
+    sf_prepared_destroy(&prep);
     return st;
 }
 
 /* One model on one case: r->labels, and, when prob is given, probabilities. */
 static sf_status run_model(const applier *a, int i, running *r, float **prob)
 {
-    const stage *g = &a->last[i];
-    sf_prepared *prep = NULL;
-    if (g->model->cfg->previous_stage)
-        SF_TRY(prepare_second(&prep, a, i, r));
-    else
-        SF_TRY(prepare(&prep, a, g, r, NULL));
-    if (i == 0) r->props = prep->props;
-    const sf_status st = run_stage(a, g, prep, r, prob);
-    sf_prepared_destroy(&prep);
-    return st;
+    if (a->first[i].model) SF_TRY(run_stage(a, &a->first[i], r, NULL, NULL));
+    return run_stage(a, &a->last[i], r, i == 0 ? &r->props : NULL, prob);
 }
 
 static sf_status average(const applier *a, float *const *prob, int64_t voxels, int32_t *labels)
@@ -269,22 +264,29 @@ static sf_status write_case(const applier *a, const running *r, const float *pro
     return SF_OK;
 }
 
+/* What all models say of a case -> its files. */
+static sf_status finish_case(const applier *a, running *r, float *const *prob, const char *path)
+{
+    const sf_apply_options *o = a->opt;
+    if (o->n_models > 1)
+        SF_TRY(average(a, prob, r->geo.shape[0] * r->geo.shape[1] * r->geo.shape[2], r->labels));
+    if (o->postproc) SF_TRY(sf_postproc_apply(o->postproc, r->labels, r->geo.shape));
+    SF_TRY(write_case(a, r, prob[0], path));
+    sf_log(SF_LOG_INFO, "predicted", "case=%s", r->c->id);
+    return SF_OK;
+}
+
 static sf_status segment_case(const applier *a, const sf_case *c, const char *path)
 {
     const sf_apply_options *o = a->opt;
     const bool need_prob = o->n_models > 1 || o->save_probabilities;
     running r = { .c = c };
     float *prob[SF_APPLY_MAX] = { NULL };
-    sf_status st;
+    sf_status st = SF_OK;
     for (int i = 0; i < o->n_models; i++) r.uses += a->first[i].model ? 2 : 1;
     for (int i = 0; i < o->n_models; i++)
         SF_GOTO(done, st, run_model(a, i, &r, need_prob ? &prob[i] : NULL));
-    if (o->n_models > 1)
-        SF_GOTO(done, st,
-                average(a, prob, r.geo.shape[0] * r.geo.shape[1] * r.geo.shape[2], r.labels));
-    if (o->postproc) SF_GOTO(done, st, sf_postproc_apply(o->postproc, r.labels, r.geo.shape));
-    SF_GOTO(done, st, write_case(a, &r, prob[0], path));
-    sf_log(SF_LOG_INFO, "predicted", "case=%s", c->id);
+    if (leads(a)) st = finish_case(a, &r, prob, path);
 done:
     for (int i = 0; i < SF_APPLY_MAX; i++) sf_mem_free(prob[i]);
     running_free(&r);
@@ -297,36 +299,122 @@ static sf_status case_path(char path[SF_PATH_MAX], const applier *a, const sf_ca
                           a->last[0].model->dataset->file_ending);
 }
 
-static sf_status apply_case(const applier *a, const sf_case *c)
-{
-    char path[SF_PATH_MAX];
-    bool finished = false;
-    SF_TRY(case_path(path, a, c));
-    SF_TRY(is_finished(&finished, a, c, path));
-    return a->opt->keep_existing && finished ? SF_OK : segment_case(a, c, path);
-}
-
 static bool stop_asked(const sf_apply_options *o) { return o->stop && o->stop(o->stop_user); }
 
-/* This rank's cases. One that fails does not keep the others from their results. */
-static sf_status apply_all(const applier *a, const sf_case *cases, int n, int rank, int size)
+/* Cases that are to be segmented, in order, and how many of this rank's failed. */
+typedef struct {
+    const sf_case *const *todo;
+    int n, mine, failed;
+    sf_error_state first;
+} queue;
+
+/* A case that fails does not keep the others from their results. */
+static void apply_case(const applier *a, queue *q, const sf_case *c)
 {
-    sf_error_state first = { .status = SF_OK };
-    int failed = 0;
-    for (int i = rank; i < n; i += size) {
-        if (stop_asked(a->opt))
-            return SF_FAIL(SF_ESTOP, "stopped before test case %s: run again to continue",
-                           cases[i].id);
-        const sf_status st = apply_case(a, &cases[i]);
-        if (st == SF_OK) continue;
-        if (n > 1) sf_log(SF_LOG_ERROR, "failed", "case=%s: %s", cases[i].id, sf_error_text());
-        if (failed++ == 0) sf_error_save(&first, st);
+    char path[SF_PATH_MAX];
+    sf_status st = case_path(path, a, c);
+    if (st == SF_OK) st = segment_case(a, c, path);
+    if (!leads(a)) return; /* the first rank of the group speaks for it */
+    q->mine++;
+    if (st == SF_OK) return;
+    if (q->n > 1) sf_log(SF_LOG_ERROR, "failed", "case=%s: %s", c->id, sf_error_text());
+    if (q->failed++ == 0) sf_error_save(&q->first, st);
+}
+
+static sf_status ask_to_stop(const applier *a, const sf_case *c)
+{
+    SF_CHECK(!stop_asked(a->opt), SF_ESTOP, "stopped before test case %s: run again to continue",
+             c->id);
+    return SF_OK;
+}
+
+static sf_status apply_alone(applier *a, queue *q, int from, int to, int step)
+{
+    a->group = sf_comm_self();
+    for (int i = from; i < to; i += step) {
+        SF_TRY(ask_to_stop(a, q->todo[i]));
+        apply_case(a, q, q->todo[i]);
     }
-    if (failed == 0) return SF_OK;
-    sf_error_restore(&first);
-    if (n == 1) return sf_trace_(first.status, __FILE__, __LINE__, "apply_case");
-    return SF_FAIL(first.status, "%s (%d of %d cases failed, the others are done)", first.text,
-                   failed, (n - rank + size - 1) / size);
+    return SF_OK;
+}
+
+static void set_team(applier *a, const sf_predict_team *team)
+{
+    for (int i = 0; i < SF_APPLY_MAX; i++) {
+        if (a->last[i].predictor) sf_predictor_team(a->last[i].predictor, team);
+        if (a->first[i].predictor) sf_predictor_team(a->first[i].predictor, team);
+    }
+}
+
+/* The cases left over when every rank has had as many: each by a group of ranks. */
+static sf_status apply_shared(applier *a, queue *q, sf_comm *world, const sf_spread_plan *plan)
+{
+    sf_comm *group = NULL;
+    sf_spread *spread = NULL;
+    const sf_case *c = q->todo[plan->whole + plan->group];
+    SF_TRY(sf_comm_split(&group, world, plan->group, sf_comm_rank(world)));
+    a->group = group;
+    sf_status st = sf_spread_create(&spread, group);
+    if (st == SF_OK) st = ask_to_stop(a, c);
+    SF_GOTO(done, st, sf_comm_agree(group, st));
+    set_team(a, sf_spread_team(spread));
+    apply_case(a, q, c);
+done:
+    set_team(a, NULL);
+    a->group = sf_comm_self();
+    sf_spread_destroy(&spread);
+    sf_comm_destroy(&group);
+    return st;
+}
+
+static sf_status failures(const queue *q)
+{
+    if (q->failed == 0) return SF_OK;
+    sf_error_restore(&q->first);
+    if (q->n == 1) return sf_trace_(q->first.status, __FILE__, __LINE__, "apply_case");
+    return SF_FAIL(q->first.status, "%s (%d of %d cases failed, the others are done)",
+                   q->first.text, q->failed, q->mine);
+}
+
+static sf_status apply_all(applier *a, sf_comm *world, const sf_case *const *todo, int n)
+{
+    const int rank = sf_comm_rank(world), size = sf_comm_size(world);
+    const sf_spread_plan plan = sf_spread_make(n, rank, size);
+    queue q = { .todo = todo, .n = n, .first = { .status = SF_OK } };
+    if (rank == 0 && size > 1)
+        sf_log(SF_LOG_INFO, "predict", "cases=%d ranks=%d shared_cases=%d ranks_per_shared_case=%d",
+               n, size, plan.shared, plan.ranks);
+    sf_status st = apply_alone(a, &q, rank, plan.whole, size);
+    if (plan.shared > 0) { /* a rank that was stopped does not come to the shared ones */
+        SF_TRY(sf_comm_agree(world, st));
+        st = apply_shared(a, &q, world, &plan);
+    }
+    return st == SF_OK ? failures(&q) : st;
+}
+
+/* Cases without all their results, as rank 0 sees it. @param[out] todo  caller frees */
+static sf_status list_todo(const sf_case ***todo, int *n_todo, const applier *a, sf_comm *world,
+                           const sf_case *cases, int n)
+{
+    char path[SF_PATH_MAX];
+    bool *finished = NULL;
+    sf_status st;
+    *n_todo = 0;
+    st = sf_mem_calloc(todo, (size_t)n + 1, sizeof **todo, SF_MEM_MISC);
+    if (st == SF_OK) st = sf_mem_calloc(&finished, (size_t)n + 1, sizeof *finished, SF_MEM_MISC);
+    const bool look = a->opt->keep_existing && sf_comm_rank(world) == 0;
+    for (int i = 0; i < n && look && st == SF_OK; i++) {
+        st = case_path(path, a, &cases[i]);
+        if (st == SF_OK) st = is_finished(&finished[i], a, &cases[i], path);
+    }
+    SF_GOTO(done, st, sf_comm_agree(world, st));
+    SF_GOTO(done, st, sf_comm_bcast(world, finished, (size_t)n * sizeof *finished, 0));
+    for (int i = 0; i < n; i++) {
+        if (!finished[i]) (*todo)[(*n_todo)++] = &cases[i];
+    }
+done:
+    sf_mem_free(finished);
+    return st;
 }
 
 static json_t *folds_json(const sf_model *m)
@@ -439,20 +527,23 @@ static sf_status prepare_folder(const applier *a, const sf_case *cases, int n)
 sf_status sf_apply_cases(sf_comm *world, const sf_apply_options *o, const sf_case *cases, int n,
                          const char *out_dir)
 {
-    applier a = { .opt = o, .out_dir = out_dir };
-    const int rank = sf_comm_rank(world), size = sf_comm_size(world);
+    applier a = { .opt = o, .out_dir = out_dir, .group = sf_comm_self() };
+    const sf_case **todo = NULL;
+    int n_todo = 0;
     sf_status st = o->n_models >= 1 && o->n_models <= SF_APPLY_MAX
                        ? SF_OK
                        : SF_FAIL(SF_EINVAL, "1..%d models", SF_APPLY_MAX);
     if (st == SF_OK) st = open_models(&a);
     SF_GOTO(done, st, sf_comm_agree(world, st));
-    if (rank == 0) st = prepare_folder(&a, cases, n);
+    if (sf_comm_rank(world) == 0) st = prepare_folder(&a, cases, n);
     SF_GOTO(done, st, sf_comm_agree(world, st));
-    st = apply_all(&a, cases, n, rank, size);
+    SF_GOTO(done, st, list_todo(&todo, &n_todo, &a, world, cases, n));
+    st = apply_all(&a, world, todo, n_todo);
     sf_prof_begin(o->prof, SF_EV_IDLE);
     st = sf_comm_agree(world, st);
     sf_prof_end(o->prof, SF_EV_IDLE, 0, 0);
 done:
+    sf_mem_free(todo);
     close_models(&a);
     return st;
 }

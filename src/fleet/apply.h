@@ -33,11 +33,12 @@ typedef struct {
     sf_prof *prof; /* seconds per stage are added; may be NULL */
 } sf_apply_options;
 
-/** Collective. Segments the cases (case i on rank i mod size) into out_dir/CASE.ending. The result
- * does not depend on the number of ranks or threads. A case that fails is logged and the others go
- * on; the call then ends with SF status and text of the first failure. Memory per rank: 3 GiB
- * beyond the case's image and its results, where the network allows it; sums that need more go to a
- * working file in out_dir that has no name.
+/** Collective. Segments the cases into out_dir/CASE.ending: one by one on each rank, and those left
+ * over, when fewer than ranks remain, each by a group of ranks that share its windows, mirrorings
+ * and folds (train/spread.h). The result does not depend on the number of ranks or threads. A case
+ * that fails is logged and the others go on; the call then ends with SF status and text of the
+ * first failure. Memory per rank: 3 GiB beyond the case's image and its results, where the network
+ * allows it; sums that need more go to a working file in out_dir that has no name.
  *
  *  describe: what nnU-Net leaves in a folder of predictions: dataset.json, plans.json (of the first
  * model) and predict_from_raw_data_args.json with the options that decide the result; no paths, no

@@ -18,8 +18,9 @@ typedef struct {
     int *fold;
     int n_folds;
     int threads;
-    sf_prof *prof; /* seconds per stage of this rank are added; may be NULL */
-    int lock;      /* on the work folder, of rank 0 */
+    sf_prof *prof;              /* seconds per stage of this rank are added; may be NULL */
+    const struct sf_near *near; /* where containers are read; NULL: where they lie */
+    int lock;                   /* on the work folder, of rank 0 */
 } sf_project;
 
 /** Dataset and settings (stored or checked in W/run.json by rank 0), thread count. Collective.

@@ -6,6 +6,7 @@
 #include "fleet/account.h"
 #include "fleet/apply.h"
 #include "fleet/choose.h"
+#include "fleet/nearby.h"
 #include "fleet/project.h"
 #include "fleet/stages.h"
 #include "fleet/tasks.h"
@@ -315,6 +316,7 @@ sf_status sf_run(sf_comm *world, const sf_run_options *o)
     const double begin = sf_now();
     sf_recipe *recipe = NULL;                        /* until plans exist; they carry their own */
     SF_TRY(sf_tasks_check_layout(o->layout, world)); /* before anything long */
+    SF_TRY(sf_nearby_check(world, o));
     sf_status st = sf_comm_agree(world, sf_recipe_load(&recipe, o->settings.recipe));
     if (st == SF_OK) st = sf_project_open(&p, world, o, true);
     p.prof = &prof;
@@ -352,7 +354,9 @@ sf_status sf_run_training(sf_comm *world, const sf_run_options *o, const char *c
     own.folds = NULL;
     int lock = -1;
     sf_prof prof = { 0 };
+    sf_near *near = NULL;
     const double begin = sf_now();
+    SF_TRY(sf_nearby_check(world, o));
     sf_status st = sf_project_open(&p, world, &own, false);
     p.prof = &prof;
     if (st == SF_OK) st = sf_account_header(world, p.threads, p.settings.precision);
@@ -361,7 +365,10 @@ sf_status sf_run_training(sf_comm *world, const sf_run_options *o, const char *c
     st = sf_comm_agree(world, st);
     if (st == SF_OK) st = lock_training(&lock, &p, world, fold);
     if (st == SF_OK) st = write_models(&p, world);
+    if (st == SF_OK) st = sf_nearby_open(&near, &p, world);
+    p.near = near;
     if (st == SF_OK) st = sf_task_train(&p, world, p.config[0], fold);
+    sf_near_destroy(&near);
     if (st == SF_OK) st = sf_account_stages(world, &prof, sf_now() - begin, p.threads);
     sf_lock_release(&lock);
     sf_project_close(&p);
@@ -431,6 +438,7 @@ static sf_status adopt_plans(const sf_project *p, const char *plans_file)
 sf_status sf_run_preprocess(sf_comm *world, const sf_run_options *o, const char *plans_file)
 {
     sf_project p;
+    SF_TRY(sf_nearby_check(world, o));
     sf_status st = sf_project_open(&p, world, o, true);
     if (st == SF_OK && sf_comm_rank(world) == 0) st = adopt_plans(&p, plans_file);
     st = sf_comm_agree(world, st);

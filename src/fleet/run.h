@@ -16,6 +16,8 @@ typedef struct {
     const char *layout;        /* groups of ranks (fleet/layout.h); NULL or "auto": by cost */
     bool no_regroup;           /* ranks without a task stay so: groups do not grow */
     bool ensembles;
+    const char *cache, *stage; /* where containers are read (train/near.h): words as given */
+    const char *io_hints;      /* file of MPI-IO hints (mpi/io_hints.h), or NULL */
     double checkpoint_seconds;
     bool (*stop)(void *user);
     void *stop_user;

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "fleet/account.h"
 #include "fleet/cost.h"
+#include "fleet/nearby.h"
 #include "plan/work.h"
 #include "train/group.h"
 #include "train/trainer.h"
@@ -63,6 +64,7 @@ static sf_status train(const sf_project *p, sf_comm *group, const char *config, 
                                  .save_probabilities = p->o->ensembles,
                                  .pretrained = p->o->pretrained,
                                  .part = p->o->part,
+                                 .near = p->near,
                                  .prof = p->prof,
                                  .no_checkpoints = p->o->no_checkpoints };
     sf_status st = sf_train_run(group, &o);
@@ -278,7 +280,14 @@ sf_status sf_tasks_run(const sf_project *p, sf_comm *world)
     if (st == SF_OK && left > 0) {
         sf_log(SF_LOG_INFO, "fleet", "trainings=%d left=%lld ranks=%d threads=%d", l.n,
                (long long)left, sf_comm_size(world), p->threads);
-        st = run_list(&l, world);
+        sf_project with = *p;
+        sf_near *near = NULL;
+        st = sf_nearby_open(&near, p, world);
+        with.near = near;
+        l.p = &with;
+        if (st == SF_OK) st = run_list(&l, world);
+        l.p = p;
+        sf_near_destroy(&near);
     }
     sf_mem_free(l.item);
     sf_mem_free(l.task);

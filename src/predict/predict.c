@@ -21,6 +21,7 @@ typedef struct {
     bool mirror_axis[3], sigmoid;
     int heads, folds;
     sf_weights *const *weights; /* per fold; NULL: as the network is */
+    int applied;                /* fold whose weights the network has; -1: not known */
     int64_t batch, patch[3], in_channels;
     float *map;   /* importance, NULL without Gaussian */
     float *input; /* [batch][in_channels][patch] */
@@ -41,7 +42,14 @@ typedef struct {
     int64_t chunk_rows, done;
     sf_row_sink sink;
     sf_prof *prof;
+    const sf_predict_team *team; /* NULL: alone; else all below */
+    float *unit;                 /* [unit_samples][heads][patch]: on its way between members */
+    int64_t unit_samples, units, agreed; /* units so far; when the members agreed last */
+    sf_error_state failed;               /* this member's first failure since */
 } passage;
+
+/* Rounds of units after which the members of a team hear of each other's failures. */
+enum { AGREE_ROUNDS = 8 };
 
 static int64_t volume(const int64_t d[3]) { return d[0] * d[1] * d[2]; }
 
@@ -64,27 +72,80 @@ static sf_status engine_buffers(engine *e)
     return sf_window_gaussian(e->patch, sigma, 1.0, e->map);
 }
 
-/** Samples [from, to) through the network as it is, into the sums of a fold. */
-static sf_status run_samples(passage *p, int fold, int64_t from, int64_t to)
+static sf_status use_fold(engine *e, int fold)
+{
+    if (e->weights == NULL || e->folds == 1 || e->applied == fold) return SF_OK;
+    e->applied = -1;
+    SF_TRY(sf_weights_apply(e->weights[fold], sf_network_params(e->net)));
+    e->applied = fold;
+    return SF_OK;
+}
+
+/** `used` samples from `first` on through a fold's network. */
+static sf_status compute(passage *p, int fold, int64_t first, int64_t used)
 {
     engine *e = p->e;
-    const int64_t size = e->in_channels * volume(e->patch), answer = e->heads * volume(e->patch);
+    const int64_t size = e->in_channels * volume(e->patch);
     const double flops = 2.0 * sf_network_forward_macs(e->net) / (double)e->batch;
-    for (int64_t first = from; first < to; first += e->batch) {
-        const int64_t used = to - first < e->batch ? to - first : e->batch;
-        for (int64_t s = 0; s < used; s++) {
-            sf_prof_begin(p->prof, SF_EV_CUT);
-            sf_sliding_cut(&p->t, first + s, p->src, e->input + s * size, e->opt.threads);
-            sf_prof_end(p->prof, SF_EV_CUT, 0, 0);
+    SF_TRY(use_fold(e, fold));
+    for (int64_t s = 0; s < used; s++) {
+        sf_prof_begin(p->prof, SF_EV_CUT);
+        sf_sliding_cut(&p->t, first + s, p->src, e->input + s * size, e->opt.threads);
+        sf_prof_end(p->prof, SF_EV_CUT, 0, 0);
+    }
+    sf_prof_begin(p->prof, SF_EV_FORWARD);
+    SF_TRY(sf_network_forward(e->net, e->input, used));
+    sf_prof_end(p->prof, SF_EV_FORWARD, flops * (double)used, 0);
+    return SF_OK;
+}
+
+static sf_status add(passage *p, int fold, int64_t first, int64_t used, const float *logits)
+{
+    const int64_t answer = p->e->heads * volume(p->e->patch);
+    sf_prof_begin(p->prof, SF_EV_ACCUMULATE);
+    for (int64_t s = 0; s < used; s++)
+        SF_TRY(sf_sums_add(p->sums, fold, first + s, logits + s * answer));
+    sf_prof_end(p->prof, SF_EV_ACCUMULATE, 0, 0);
+    return SF_OK;
+}
+
+static void note(passage *p, sf_status st)
+{
+    if (st != SF_OK && p->failed.status == SF_OK) sf_error_save(&p->failed, st);
+}
+
+/** One unit of a team. A member that has failed goes on exchanging, without computing, until all
+ * hear of it: nobody waits for it in vain. */
+static sf_status share_unit(passage *p, int fold, int64_t first, int64_t used)
+{
+    const sf_predict_team *m = p->team;
+    const int owner = (int)(p->units++ % m->size);
+    const int64_t values = used * p->e->heads * volume(p->e->patch);
+    if (owner == m->member && p->failed.status == SF_OK) note(p, compute(p, fold, first, used));
+    if (owner == m->member && owner > 0) {
+        SF_TRY(m->sent(m->user));
+        memcpy(p->unit, sf_network_logits(p->e->net, 0), (size_t)values * sizeof(float));
+        SF_TRY(m->give(m->user, p->unit, values));
+    }
+    if (m->member > 0) return SF_OK;
+    if (owner > 0) SF_TRY(m->take(m->user, owner, p->unit, values));
+    if (p->failed.status == SF_OK)
+        note(p, add(p, fold, first, used, owner > 0 ? p->unit : sf_network_logits(p->e->net, 0)));
+    return SF_OK;
+}
+
+/** Samples [from, to) of a fold into its sums. */
+static sf_status run_samples(passage *p, int fold, int64_t from, int64_t to)
+{
+    const int64_t most = p->team != NULL ? p->unit_samples : p->e->batch;
+    for (int64_t first = from; first < to; first += most) {
+        const int64_t used = to - first < most ? to - first : most;
+        if (p->team != NULL) {
+            SF_TRY(share_unit(p, fold, first, used));
+            continue;
         }
-        sf_prof_begin(p->prof, SF_EV_FORWARD);
-        SF_TRY(sf_network_forward(e->net, e->input, used));
-        sf_prof_end(p->prof, SF_EV_FORWARD, flops * (double)used, 0);
-        sf_prof_begin(p->prof, SF_EV_ACCUMULATE);
-        const float *logits = sf_network_logits(e->net, 0);
-        for (int64_t s = 0; s < used; s++)
-            SF_TRY(sf_sums_add(p->sums, fold, first + s, logits + s * answer));
-        sf_prof_end(p->prof, SF_EV_ACCUMULATE, 0, 0);
+        SF_TRY(compute(p, fold, first, used));
+        SF_TRY(add(p, fold, first, used, sf_network_logits(p->e->net, 0)));
     }
     return SF_OK;
 }
@@ -93,11 +154,7 @@ static sf_status run_samples(passage *p, int fold, int64_t from, int64_t to)
 static sf_status run_layers(passage *p, int from, int to)
 {
     const int64_t each = sf_sliding_layer_samples(&p->t);
-    for (int f = 0; f < p->e->folds; f++) {
-        if (p->e->weights != NULL && p->e->folds > 1)
-            SF_TRY(sf_weights_apply(p->e->weights[f], sf_network_params(p->e->net)));
-        SF_TRY(run_samples(p, f, from * each, to * each));
-    }
+    for (int f = 0; f < p->e->folds; f++) SF_TRY(run_samples(p, f, from * each, to * each));
     return SF_OK;
 }
 
@@ -118,10 +175,15 @@ static sf_status hand_on(passage *p, int64_t end)
 }
 
 /** Layers that are run together: enough samples for a batch, which matters where every slice is a
- * layer. */
-static int layers_at_once(const engine *e, const sf_sliding *t)
+ * layer; with a team for two units for each member. */
+static int layers_at_once(const engine *e, const sf_sliding *t, const sf_predict_team *team)
 {
-    const int64_t each = sf_sliding_layer_samples(t), n = (e->batch + each - 1) / each;
+    const int64_t each = sf_sliding_layer_samples(t);
+    int64_t n = (e->batch + each - 1) / each;
+    if (team != NULL) {
+        const int64_t samples = 2 * team->size * e->batch, of_folds = each * e->folds;
+        if (n * of_folds < samples) n = (samples + of_folds - 1) / of_folds;
+    }
     return n < t->count[0] ? (int)n : t->count[0];
 }
 
@@ -146,6 +208,7 @@ static int64_t sums_memory(const engine *e, const sf_sliding *t)
     const int64_t patch = volume(e->patch), plane = t->shape[1] * t->shape[2];
     int64_t values = e->batch * e->in_channels * patch + patch + 2 * plane * e->heads;
     if (t->n_mirrors > 1) values += e->heads * patch;
+    if (e->opt.team != NULL) values += e->batch * e->heads * patch;
     const int64_t params = sf_network_params(e->net)->total;
     if (e->weights != NULL) values += e->folds * params;
     const int64_t left = e->opt.memory - sf_network_bytes(e->net) -
@@ -153,24 +216,26 @@ static int64_t sums_memory(const engine *e, const sf_sliding *t)
     return left > CHUNK_BYTES ? left : CHUNK_BYTES;
 }
 
-static sf_status open_passage(passage *p, int *together)
+/** The sums, and room for rows on their way to the sink. */
+static sf_status open_sums(passage *p, int *together)
 {
-    engine *e = p->e;
-    static const bool none[3] = { false, false, false };
+    const engine *e = p->e;
     const sf_average kind = !e->opt.average_probabilities ? SF_AVERAGE_LOGITS
                             : e->sigmoid                  ? SF_AVERAGE_SIGMOID
                                                           : SF_AVERAGE_SOFTMAX;
-    SF_TRY(sf_sliding_make(&p->t, p->src->shape, e->patch, e->cfg->dim, e->opt.step,
-                           e->opt.mirror ? e->mirror_axis : none));
-    *together = layers_at_once(e, &p->t);
-    const sf_sums_options o = { .heads = e->heads,
-                                .folds = e->folds,
-                                .average = kind,
-                                .map = e->map,
-                                .rows = rows_at_once(&p->t, *together),
-                                .memory = sums_memory(e, &p->t),
-                                .scratch_dir = e->opt.scratch_dir,
-                                .threads = e->opt.threads };
+    sf_sums_options o = { .heads = e->heads,
+                          .folds = e->folds,
+                          .average = kind,
+                          .map = e->map,
+                          .rows = rows_at_once(&p->t, *together),
+                          .memory = sums_memory(e, &p->t),
+                          .scratch_dir = e->opt.scratch_dir,
+                          .threads = e->opt.threads };
+    if (o.memory > 0 && sf_sums_bytes(&p->t, &o) > o.memory) { /* more layers do not fit */
+        *together = layers_at_once(e, &p->t, NULL);
+        o.rows = rows_at_once(&p->t, *together);
+    }
+    if (p->team != NULL && p->team->member > 0) return SF_OK;
     SF_TRY(sf_sums_create(&p->sums, &p->t, &o));
     const int64_t row = e->heads * p->t.shape[1] * p->t.shape[2];
     p->chunk_rows = CHUNK_BYTES / (row * (int64_t)sizeof(float));
@@ -179,22 +244,60 @@ static sf_status open_passage(passage *p, int *together)
     return sf_mem_alloc(&p->chunk, (size_t)(p->chunk_rows * row), sizeof(float), SF_MEM_BATCH);
 }
 
+static sf_status open_passage(passage *p, int *together)
+{
+    engine *e = p->e;
+    static const bool none[3] = { false, false, false };
+    SF_TRY(sf_sliding_make(&p->t, p->src->shape, e->patch, e->cfg->dim, e->opt.step,
+                           e->opt.mirror ? e->mirror_axis : none));
+    *together = layers_at_once(e, &p->t, p->team);
+    SF_TRY(open_sums(p, together));
+    if (p->team == NULL) return SF_OK;
+    const int64_t of_set = sf_sliding_layer_samples(&p->t) * *together * e->folds;
+    p->unit_samples = of_set / (2 * p->team->size);
+    if (p->unit_samples < 1) p->unit_samples = 1;
+    if (p->unit_samples > e->batch) p->unit_samples = e->batch;
+    return sf_mem_alloc(&p->unit, (size_t)(p->unit_samples * e->heads * volume(e->patch)),
+                        sizeof(float), SF_MEM_BATCH);
+}
+
+/** All members: wait for what is on its way, and hear of failures. */
+static sf_status settle(passage *p, sf_status mine)
+{
+    const sf_predict_team *m = p->team;
+    if (m == NULL) return mine;
+    if (m->member > 0) SF_TRY(m->sent(m->user));
+    if (p->failed.status != SF_OK) mine = sf_error_restore(&p->failed);
+    p->agreed = p->units;
+    return m->agree(m->user, mine);
+}
+
+/** Layers [l, next), and the rows that are final then. */
+static sf_status run_set(passage *p, int l, int next)
+{
+    int64_t final = p->t.shape[0], unused;
+    SF_TRY(run_layers(p, l, next));
+    if (next < p->t.count[0]) sf_sliding_layer(&p->t, next, &final, &unused);
+    if (p->team == NULL) return hand_on(p, final);
+    if (p->team->member == 0 && p->failed.status == SF_OK) note(p, hand_on(p, final));
+    return p->units - p->agreed < AGREE_ROUNDS * p->team->size ? SF_OK : settle(p, SF_OK);
+}
+
 /** All windows, mirrorings and folds of a case into the sink. */
 static sf_status run_case(engine *e, const sf_source *src, sf_row_sink sink, sf_prof *prof)
 {
-    passage p = { .e = e, .src = src, .sink = sink, .prof = prof };
+    passage p = { .e = e, .src = src, .sink = sink, .prof = prof, .team = e->opt.team };
     int together = 1;
     sf_status st;
-    SF_GOTO(done, st, open_passage(&p, &together));
+    SF_GOTO(done, st, settle(&p, open_passage(&p, &together)));
     for (int l = 0; l < p.t.count[0]; l += together) {
         const int next = l + together < p.t.count[0] ? l + together : p.t.count[0];
-        int64_t final = src->shape[0], unused;
-        SF_GOTO(done, st, run_layers(&p, l, next));
-        if (next < p.t.count[0]) sf_sliding_layer(&p.t, next, &final, &unused);
-        SF_GOTO(done, st, hand_on(&p, final));
+        SF_GOTO(done, st, run_set(&p, l, next));
     }
+    st = settle(&p, SF_OK);
 done:
     sf_mem_free(p.chunk);
+    sf_mem_free(p.unit);
     sf_sums_destroy(&p.sums);
     sf_sliding_free(&p.t);
     return st;
@@ -223,6 +326,7 @@ static sf_status predictor_setup(sf_predictor *p, const sf_model *m, const sf_pr
     e->heads = m->dataset->labels.n_heads;
     e->folds = m->n_folds;
     e->weights = m->weights;
+    e->applied = -1;
     e->in_channels = m->dataset->n_channels + one_hot_channels(m);
     e->batch = opt->windows_per_batch > 0 ? opt->windows_per_batch : automatic_batch(m->cfg);
     memcpy(e->patch, m->cfg->patch, sizeof e->patch);
@@ -284,6 +388,8 @@ static sf_status make_source(sf_source *src, const sf_predictor *p, const sf_pre
     return SF_OK;
 }
 
+void sf_predictor_team(sf_predictor *p, const sf_predict_team *team) { p->e.opt.team = team; }
+
 sf_status sf_predictor_rows(sf_predictor *p, const sf_prepared *c, sf_row_sink sink, sf_prof *prof)
 {
     sf_source src;
@@ -339,6 +445,7 @@ sf_status sf_predict_network(sf_network *net, const sf_config *cfg, const sf_pre
              (long long)top.c, heads);
     keeper k = { .out = out, .heads = heads, .shape = shape };
     sf_status st = engine_buffers(&e);
+    if (opt->team != NULL) st = opt->team->agree(opt->team->user, st);
     if (st == SF_OK) st = run_case(&e, &src, (sf_row_sink){ .take = keep, .user = &k }, NULL);
     engine_free(&e);
     if (st != SF_OK) return sf_trace_(st, __FILE__, __LINE__, "sf_predict_network");

@@ -7,6 +7,7 @@
 #include "base/prof.h"
 #include "network/network.h"
 #include "predict/rows.h"
+#include "predict/team.h"
 #include "preprocess/pipeline.h"
 
 /** Parameters of one fold by name, float32, detached from any network: copied into it before
@@ -58,7 +59,8 @@ typedef struct {
     int threads, windows_per_batch; /* windows_per_batch 0 = automatic, from the patch alone */
     int64_t memory; /* bytes for network, weights and sums together, as far as the sums can help it:
                        what they may not take goes to a working file. 0 = no bound */
-    const char *scratch_dir; /* folder of that file; NULL: none, no bound */
+    const char *scratch_dir;     /* folder of that file; NULL: none, no bound */
+    const sf_predict_team *team; /* who shares the case (team.h), borrowed; NULL: nobody */
 } sf_predict_options;
 
 typedef struct sf_predictor sf_predictor;
@@ -76,12 +78,16 @@ void sf_predictor_destroy(sf_predictor **p);
  *  @return SF_EDATA: channels that do not fit the model; SF_EINVAL: previous stage's labels are
  * missing; SF_EIO: the working file; what the sink returns. */
 sf_status sf_predictor_rows(sf_predictor *p, const sf_prepared *c, sf_row_sink sink, sf_prof *prof);
+/** From now on cases are shared with a team, or (NULL) not: then each call for a case is collective
+ * over the team, whose members give the same model, options and case; the same bits. The sink of a
+ * member > 0 gets nothing. One member's failure is everybody's. */
+void sf_predictor_team(sf_predictor *p, const sf_predict_team *team);
 /** All rows into out [heads][c->props.shape], the caller's. */
 sf_status sf_predictor_case(sf_predictor *p, const sf_prepared *c, float *out, sf_prof *prof);
 /** The same with a network that the caller holds (validation inside training): one fold, weights as
  * they are, the network's own patch and batch.
  *  @param[in] data  [channels][shape], all input channels; @param[in] sigmoid  regions
- *  @param[out] out  [heads][shape], caller's */
+ *  @param[out] out  [heads][shape], caller's; not used by members > 0 of opt->team */
 sf_status sf_predict_network(sf_network *net, const sf_config *cfg, const sf_predict_options *opt,
                              const bool mirror_axis[3], int heads, const float *data, int channels,
                              const int64_t shape[3], bool sigmoid, float *out);

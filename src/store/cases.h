@@ -61,6 +61,10 @@ typedef struct sf_cases sf_cases;
  * file. Cases are sorted by id (byte order). Main thread only; what it returns may be read by any
  * thread. */
 sf_status sf_cases_open(sf_cases **out, const char *path, bool check);
+/** The same, with the first `bytes` of the file in memory already (mpi/node_cache.h), borrowed
+ * until close: patches are read there, nothing is mapped. image NULL: as above. */
+sf_status sf_cases_open_image(sf_cases **out, const char *path, bool check, const void *image,
+                              int64_t bytes);
 void sf_cases_close(sf_cases **c);
 int sf_cases_count(const sf_cases *c);
 /** Text of meta `key`, borrowed; NULL when absent. */

@@ -25,7 +25,8 @@ typedef struct {
 
 struct sf_cases {
     int fd;
-    char *map;
+    const char *map;
+    bool mapped;  /* by us; else borrowed memory */
     int64_t size; /* mapped bytes = HDF5 part of the file */
     bool check;
     entry *e;
@@ -268,27 +269,42 @@ static sf_status check_same_file(const sf_cases *c, const char *path)
     return SF_OK;
 }
 
-static sf_status open_checked(sf_cases *c, const char *path)
+static sf_status map_file(sf_cases *c, const char *path)
+{
+    void *map = mmap(NULL, (size_t)c->size, PROT_READ, MAP_SHARED, c->fd, 0);
+    SF_CHECK(map != MAP_FAILED, SF_EIO, "%s: cannot be mapped: %s", path, strerror(errno));
+    c->map = map;
+    c->mapped = true;
+    return SF_OK;
+}
+
+static sf_status open_checked(sf_cases *c, const char *path, const void *image, int64_t bytes)
 {
     c->fd = open(path, O_RDONLY | O_CLOEXEC);
     SF_CHECK(c->fd >= 0, SF_EIO, "%s: cannot be read: %s", path, strerror(errno));
     SF_TRY(sf_trailer_verify(c->fd, path, c->check, &c->size));
     SF_CHECK(c->size > 0, SF_EDATA, "%s: is empty", path);
-    void *map = mmap(NULL, (size_t)c->size, PROT_READ, MAP_SHARED, c->fd, 0);
-    SF_CHECK(map != MAP_FAILED, SF_EIO, "%s: cannot be mapped: %s", path, strerror(errno));
-    c->map = map;
+    SF_CHECK(!image || bytes >= c->size, SF_EINTERNAL, "%s: longer than its copy in memory", path);
+    c->map = image;
+    if (!image) SF_TRY(map_file(c, path));
     SF_TRY(sf_h5_in_file(read_file(c, path), path, 1));
     return check_same_file(c, path);
 }
 
 sf_status sf_cases_open(sf_cases **out, const char *path, bool check)
 {
+    return sf_cases_open_image(out, path, check, NULL, 0);
+}
+
+sf_status sf_cases_open_image(sf_cases **out, const char *path, bool check, const void *image,
+                              int64_t bytes)
+{
     sf_cases *c = NULL;
     *out = NULL;
     SF_TRY(sf_mem_calloc(&c, 1, sizeof *c, SF_MEM_BATCH));
     c->fd = -1;
     c->check = check;
-    sf_status st = open_checked(c, path);
+    sf_status st = open_checked(c, path, image, bytes);
     if (c->fd >= 0) close(c->fd); /* the map stays */
     c->fd = -1;
     if (st != SF_OK) sf_cases_close(&c);
@@ -308,7 +324,7 @@ void sf_cases_close(sf_cases **c)
     }
     sf_mem_free((*c)->e);
     json_decref((*c)->meta);
-    if ((*c)->map) munmap((*c)->map, (size_t)(*c)->size);
+    if ((*c)->mapped) munmap((void *)(uintptr_t)(*c)->map, (size_t)(*c)->size);
     sf_mem_free(*c);
     *c = NULL;
 }

@@ -234,6 +234,17 @@ static sf_status read_end(seal *s, int64_t *length, char sum[65], int fd, const 
     return SF_OK;
 }
 
+sf_status sf_trailer_id(const char *path, char id[65])
+{
+    seal s = { 0 };
+    int64_t length;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    SF_CHECK(fd >= 0, SF_EIO, "%s: cannot be read: %s", path, strerror(errno));
+    const sf_status st = read_end(&s, &length, id, fd, path);
+    close(fd);
+    return st;
+}
+
 static sf_status read_seal(seal *s, char **text, int fd, const char *path)
 {
     char want[65], have[65];

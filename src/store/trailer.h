@@ -28,6 +28,9 @@ typedef struct {
 /** Append the seal to a closed HDF5 file. `array` is sorted in place; its hashes are taken as they
  * are. Overlapping or outside the file: SF_EINTERNAL; SF_EIO names the file. */
 sf_status sf_trailer_append(const char *path, sf_sealed *array, int64_t n);
+/** What tells this file from others: the hash at the end of its seal, unchecked. SF_EDATA: no seal;
+ * SF_EIO. Both name `path`. */
+sf_status sf_trailer_id(const char *path, char id[65]);
 /** Check the file behind `fd`; the bytes of the arrays only when `full`. *bytes = N. SF_EDATA: no
  * seal (foreign or truncated), or a hash differs (damaged); SF_EIO: cannot be read. All name
  * `path`. */

@@ -9,6 +9,7 @@
 #include "train/handover.h"
 #include "train/history.h"
 #include "train/memory.h"
+#include "train/near.h"
 #include "train/pretrained.h"
 #include "train/share.h"
 #include "train/validate.h"
@@ -517,7 +518,7 @@ static sf_status setup(trainer *t)
     const sf_train_options *o = t->opt;
     char container[SF_PATH_MAX];
     SF_TRY(sf_work_container(container, o->work, sf_plans_data_owner(o->plans, t->cfg)->name));
-    SF_TRY(sf_cases_open(&t->cases, container, false));
+    SF_TRY(sf_near_open(&t->cases, o->near, container));
     SF_TRY(open_previous(t));
     return make_network(t);
 }

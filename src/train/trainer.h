@@ -37,10 +37,11 @@ typedef struct {
                          stop, since the caller will go on with another group of ranks */
     bool save_probabilities; /* of the validation cases, for ensembles */
     sf_train_part part;
-    const char *pretrained; /* checkpoint of ours or nnU-Net's .pth whose weights, but for the
-                               heads, a new training starts from; NULL: random weights */
-    sf_prof *prof;          /* seconds per stage are added; may be NULL */
-    bool no_checkpoints;    /* write none: a stop loses the training, and the fold is not done */
+    const char *pretrained;     /* checkpoint of ours or nnU-Net's .pth whose weights, but for the
+                                   heads, a new training starts from; NULL: random weights */
+    sf_prof *prof;              /* seconds per stage are added; may be NULL */
+    const struct sf_near *near; /* where containers are read (near.h); NULL: where they lie */
+    bool no_checkpoints; /* write none: a stop loses the training, and the fold is not done */
 } sf_train_options;
 
 /** Is nothing left to do: weights are there, validated, and what the next stage of a cascade needs

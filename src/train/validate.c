@@ -4,6 +4,7 @@
 #include "batch/cascade.h"
 #include "predict/next_stage.h"
 #include "train/handover.h"
+#include "train/spread.h"
 #include <string.h>
 
 typedef struct {
@@ -14,8 +15,13 @@ typedef struct {
     const int16_t *const *previous; /* labels of the first stage per case of opt->val, or NULL */
     const char *fold_dir;
     sf_network *net;
+    const sf_predict_team *team; /* ranks that share this rank's case, or NULL */
     char dir[SF_PATH_MAX];
 } validator;
+
+enum { BATCH_2D = 8 };
+
+static bool leads(const validator *v) { return !v->team || v->team->member == 0; }
 
 void sf_mirror_axes(const sf_config *cfg, bool mirror, bool axis[3])
 {
@@ -47,7 +53,7 @@ static sf_status make_network(validator *v)
                              .in_channels =
                                  sf_plans_input_channels(v->opt->plans, v->cfg, v->labels),
                              .heads = v->labels->n_heads,
-                             .batch = v->cfg->dim == 2 ? 8 : 1,
+                             .batch = v->cfg->dim == 2 ? BATCH_2D : 1,
                              .dtype = v->opt->precision,
                              .exact = v->opt->exact,
                              .threads = v->opt->threads };
@@ -73,7 +79,8 @@ static int64_t volume(const int64_t n[3]) { return n[0] * n[1] * n[2]; }
 static int64_t case_bytes(const validator *v, const sf_case_props *p)
 {
     const int64_t heads = v->labels->n_heads, voxels = volume(p->shape), value = sizeof(float);
-    const int64_t sums = (heads + 1) * voxels + heads * volume(v->cfg->patch);
+    const int64_t batch = v->cfg->dim == 2 ? BATCH_2D : 1; /* a unit on its way between ranks */
+    const int64_t sums = (heads + 1) * voxels + (1 + batch) * heads * volume(v->cfg->patch);
     const int64_t files =
         volume(p->shape_before_crop) * (v->opt->save_probabilities ? 1 + heads : 1);
     const int one_hot = v->cfg->previous_stage ? v->labels->n_labels - 1 : 0;
@@ -168,7 +175,13 @@ static sf_status network_input(const validator *v, const sf_case_view *view,
     return SF_OK;
 }
 
-/* Sliding window over one prepared case: values [heads][shape], caller frees. */
+static sf_status agree(const validator *v, sf_status mine)
+{
+    return v->team ? v->team->agree(v->team->user, mine) : mine;
+}
+
+/* Sliding window over one prepared case: values [heads][shape] of the leading rank, caller frees.
+ */
 static sf_status predict_values(const validator *v, const sf_case_view *view,
                                 const int16_t *previous, float **values)
 {
@@ -178,22 +191,53 @@ static sf_status predict_values(const validator *v, const sf_case_view *view,
                                     .gaussian = true,
                                     .gaussian_sigma = r->infer.gaussian_sigma,
                                     .average_probabilities = r->infer.average_probabilities,
-                                    .threads = v->opt->threads };
+                                    .threads = v->opt->threads,
+                                    .team = v->team };
     const int64_t *s = view->props.shape;
     bool axis[3];
-    const float *data;
-    float *own;
+    const float *data = NULL;
+    float *own = NULL;
+    sf_status st = SF_OK;
     sf_mirror_axes(v->cfg, po.mirror, axis);
-    SF_TRY(sf_mem_alloc(values, (size_t)(s[0] * s[1] * s[2] * v->labels->n_heads), sizeof **values,
-                        SF_MEM_IMAGE));
-    SF_TRY(network_input(v, view, previous, &data, &own));
+    if (leads(v))
+        st = sf_mem_alloc(values, (size_t)(s[0] * s[1] * s[2] * v->labels->n_heads),
+                          sizeof **values, SF_MEM_IMAGE);
+    if (st == SF_OK) st = network_input(v, view, previous, &data, &own);
+    SF_GOTO(done, st, agree(v, st));
     const int channels = sf_plans_input_channels(v->opt->plans, v->cfg, v->labels);
-    const sf_status st = sf_predict_network(v->net, v->cfg, &po, axis, v->labels->n_heads, data,
-                                            channels, s, v->labels->has_regions, *values);
+    st = sf_predict_network(v->net, v->cfg, &po, axis, v->labels->n_heads, data, channels, s,
+                            v->labels->has_regions, *values);
+done:
     sf_mem_free(own);
     return st;
 }
 
+/* Files that a case gets. */
+typedef struct {
+    char label[SF_PATH_MAX], prob[SF_PATH_MAX], next[SF_PATH_MAX];
+    bool hand_over; /* `next` is to be written */
+} case_files;
+
+static sf_status name_files(case_files *f, const validator *v, const char *id)
+{
+    SF_TRY(sf_path_format(f->label, "%s/%s%s", v->dir, id, v->opt->dataset->file_ending));
+    SF_TRY(sf_path_format(f->prob, "%s/%s.h5", v->dir, id));
+    if (v->next) SF_TRY(sf_handover_path(f->next, v->fold_dir, v->next->name, id));
+    f->hand_over = v->next && !sf_path_is_file(f->next);
+    return SF_OK;
+}
+
+/* Case i is to be predicted. */
+static sf_status is_missing(bool *missing, const validator *v, int i)
+{
+    case_files f;
+    SF_TRY(name_files(&f, v, v->opt->val->id[i]));
+    *missing = !sf_path_is_file(f.label) || f.hand_over ||
+               (v->opt->save_probabilities && !sf_path_is_file(f.prob));
+    return SF_OK;
+}
+
+/* With a team: collective; the leading rank writes. */
 static sf_status predict_case(const validator *v, int i)
 {
     const char *id = v->opt->val->id[i];
@@ -202,20 +246,14 @@ static sf_status predict_case(const validator *v, int i)
     SF_CHECK(c && index >= 0, SF_EDATA,
              "case %s of splits_final.json is not in the %s: start another work folder", id,
              c ? "preprocessed data" : "dataset");
-    char label_path[SF_PATH_MAX], prob_path[SF_PATH_MAX], next_path[SF_PATH_MAX];
-    SF_TRY(sf_path_format(label_path, "%s/%s%s", v->dir, id, v->opt->dataset->file_ending));
-    SF_TRY(sf_path_format(prob_path, "%s/%s.h5", v->dir, id));
-    if (v->next) SF_TRY(sf_handover_path(next_path, v->fold_dir, v->next->name, id));
-    const bool hand_over = v->next && !sf_path_is_file(next_path);
-    if (sf_path_is_file(label_path) && !hand_over &&
-        (!v->opt->save_probabilities || sf_path_is_file(prob_path)))
-        return SF_OK;
+    case_files f;
+    SF_TRY(name_files(&f, v, id));
     sf_case_view view;
     SF_TRY(sf_cases_get(v->cases, index, &view));
     float *values = NULL;
     sf_status st = predict_values(v, &view, v->previous ? v->previous[i] : NULL, &values);
-    if (st == SF_OK && hand_over) st = write_handover(v, &view, values, next_path);
-    if (st == SF_OK) st = export_files(v, c, &view, values, label_path, prob_path);
+    if (leads(v) && st == SF_OK && f.hand_over) st = write_handover(v, &view, values, f.next);
+    if (leads(v) && st == SF_OK) st = export_files(v, c, &view, values, f.label, f.prob);
     sf_mem_free(values);
     return st;
 }
@@ -286,21 +324,80 @@ static sf_status open_validator(validator *v, bool first)
     return first ? make_folders(v) : SF_OK;
 }
 
-/* Every `step`-th case from `first` on. */
-static sf_status predict_cases(validator *v, int first, int step)
+/* Cases that are to be predicted, as rank 0 sees it. @param[out] todo  caller frees */
+static sf_status list_todo(int **todo, int *n, const validator *v, sf_comm *group)
 {
-    const sf_train_options *o = v->opt;
-    sf_progress *progress = sf_progress_begin("validation", o->val->count);
+    const int count = v->opt->val->count;
+    bool *missing = NULL;
+    *n = 0;
+    sf_status st = sf_mem_calloc(todo, (size_t)count + 1, sizeof **todo, SF_MEM_MISC);
+    if (st == SF_OK) st = sf_mem_calloc(&missing, (size_t)count + 1, 1, SF_MEM_MISC);
+    for (int i = 0; i < count && st == SF_OK && sf_comm_rank(group) == 0; i++)
+        st = is_missing(&missing[i], v, i);
+    SF_GOTO(done, st, sf_comm_agree(group, st));
+    SF_GOTO(done, st, sf_comm_bcast(group, missing, (size_t)count, 0));
+    for (int i = 0; i < count; i++) {
+        if (missing[i]) (*todo)[(*n)++] = i;
+    }
+done:
+    sf_mem_free(missing);
+    return st;
+}
+
+static sf_status ask_to_stop(const sf_train_options *o)
+{
+    SF_CHECK(!o->stop || !o->stop(o->stop_user), SF_ESTOP,
+             "stopped during validation: run again to continue");
+    return SF_OK;
+}
+
+/* Every `step`-th case from `first` on. */
+static sf_status predict_alone(const validator *v, const int *todo, int first, int end, int step)
+{
+    sf_progress *progress = sf_progress_begin("validation", end);
     sf_status st = SF_OK;
-    for (int i = first; i < o->val->count; i += step) {
-        SF_CHECK_GOTO(done, st, !o->stop || !o->stop(o->stop_user), SF_ESTOP,
-                      "stopped during validation: run again to continue");
-        SF_GOTO(done, st, predict_case(v, i));
+    for (int i = first; i < end; i += step) {
+        SF_GOTO(done, st, ask_to_stop(v->opt));
+        SF_GOTO(done, st, predict_case(v, todo[i]));
         sf_progress_step(progress, i + 1);
         sf_comm_poll(); /* other nodes may be waiting for their next task */
     }
 done:
     sf_progress_end(&progress);
+    return st;
+}
+
+/* The cases left over when every rank has had as many: each by a part of the group. */
+static sf_status predict_shared(validator *v, sf_comm *group, const int *todo,
+                                const sf_spread_plan *plan)
+{
+    sf_comm *part = NULL;
+    sf_spread *spread = NULL;
+    SF_TRY(sf_comm_split(&part, group, plan->group, sf_comm_rank(group)));
+    sf_status st = sf_spread_create(&spread, part);
+    if (st == SF_OK) st = ask_to_stop(v->opt);
+    SF_GOTO(done, st, sf_comm_agree(part, st));
+    v->team = sf_spread_team(spread);
+    st = predict_case(v, todo[plan->whole + plan->group]);
+done:
+    v->team = NULL;
+    sf_spread_destroy(&spread);
+    sf_comm_destroy(&part);
+    return st;
+}
+
+static sf_status predict_cases(validator *v, sf_comm *group)
+{
+    const int rank = sf_comm_rank(group), size = sf_comm_size(group);
+    int *todo = NULL, n = 0;
+    sf_status st;
+    SF_GOTO(done, st, list_todo(&todo, &n, v, group));
+    const sf_spread_plan plan = sf_spread_make(n, rank, size);
+    st = predict_alone(v, todo, rank, plan.whole, size);
+    SF_GOTO(done, st, sf_comm_agree(group, st));
+    if (plan.shared > 0) st = sf_comm_agree(group, predict_shared(v, group, todo, &plan));
+done:
+    sf_mem_free(todo);
     return st;
 }
 
@@ -317,8 +414,8 @@ sf_status sf_validate_fold(sf_comm *group, const sf_train_options *opt, const sf
     SF_TRY(sf_comm_agree(group, open_validator(&v, rank == 0)));
     sf_status st = make_network(&v);
     if (st == SF_OK) st = copy_params(&v, trained);
-    if (st == SF_OK) st = predict_cases(&v, rank, sf_comm_size(group));
     SF_GOTO(done, st, sf_comm_agree(group, st));
+    SF_GOTO(done, st, predict_cases(&v, group));
     st = sf_comm_agree(group, rank == 0 ? write_summary(&v) : SF_OK);
 done:
     sf_network_destroy(&v.net);
