@@ -4,12 +4,13 @@
 #include "cli/command.h"
 #include <signal.h>
 
-enum { SPELLS = 8 };
+enum { SPELLS = 8, LEAVE = 60 };
 
 static volatile sig_atomic_t signalled;
 
 static struct {
-    double end, asked;    /* sf_now(); end 0: no limit */
+    double begin, asked;  /* sf_now() */
+    double end, leave;    /* 0: no limit; seconds for the last checkpoint and the way out */
     double spell[SPELLS]; /* seconds between the last calls, in a ring */
     int next;
     bool over;
@@ -23,6 +24,7 @@ static void on_signal(int number)
 
 void sf_cli_catch_signals(void)
 {
+    hours.begin = sf_now();
     struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
     sigemptyset(&action.sa_mask);
     sigaction(SIGTERM, &action, NULL);
@@ -32,8 +34,10 @@ void sf_cli_catch_signals(void)
 
 void sf_cli_stop_after(double n)
 {
+    const double seconds = 3600 * n;
     hours.asked = sf_now();
-    hours.end = n > 0 ? hours.asked + 3600 * n : 0;
+    hours.end = n > 0 ? hours.begin + seconds : 0;
+    hours.leave = 0.2 * seconds < LEAVE ? 0.2 * seconds : LEAVE;
 }
 
 static double longest_spell(void)
@@ -50,7 +54,7 @@ static bool hours_over(void)
     const double now = sf_now();
     hours.spell[hours.next++ % SPELLS] = now - hours.asked;
     hours.asked = now;
-    hours.over = now + 2 * longest_spell() > hours.end;
+    hours.over = now + 2 * longest_spell() + hours.leave > hours.end;
     if (hours.over)
         sf_log(SF_LOG_INFO, "stop", "reason=max_hours seconds_left=%.0f", hours.end - now);
     return hours.over;
