@@ -3,17 +3,17 @@
 # usage: slurm_requeue.sh SOURCE_DIR SEGFLEET stops   the real time limit on 4 nodes, signals on 2 and on 3 nodes
 #                                             node    a node dies in mid-training, 3 nodes go on
 . "$(dirname "$0")/slurm_lib.sh"
-work=$dir/work settings=(--configs 2d --num-folds 2 --epochs 3 --batch-size 2 --no-mirroring --checkpoint-seconds 1)
+work=$dir/work settings=(--configs 2d --num-folds 2 --epochs 2 --batch-size 2 --no-mirroring --checkpoint-seconds 1)
 "$SEGFLEET" phantom "$dir/data" --cases 5 --extent 48 --2d --seed 6 > /dev/null
 data=$dir/data/Dataset999_Phantom
 
 # So many steps that one process needs a minute and a half.
 begin=$(date +%s%N)
-"$SEGFLEET" run "$data" --work "$dir/try" "${settings[@]}" --iterations 20 --threads 1 > "$dir/try.log" 2>&1
+"$SEGFLEET" run "$data" --work "$dir/try" "${settings[@]}" --iterations 10 --threads 1 > "$dir/try.log" 2>&1
 took=$((($(date +%s%N) - begin) / 1000000))
-iterations=$((20 * ${TEST_SECONDS:-90} * 1000 / took))
+iterations=$((10 * ${TEST_SECONDS:-90} * 1000 / took))
 settings+=(--iterations $iterations)
-echo "20 steps took $took ms: $iterations steps"
+echo "10 steps per epoch took $took ms: $iterations steps"
 
 begun() { # is any training under way whose log tells of more than before?
     local n
@@ -60,9 +60,11 @@ node)
     ;;
 *) fail "which test?" ;;
 esac
+echo "after $SECONDS s: the last part begins"
 wait_until 400 "the job ends" ended "$job"
 state_is "$job" COMPLETED || fail "the job ended as $(field "$job" JobState)"
 grep -q "info resume epoch" "$dir/job.run.out" "$work"/results/2d/fold_*/training.log || fail "no training was resumed"
+echo "after $SECONDS s: the job has ended"
 "$SEGFLEET" run "$data" --work "$dir/one" "${settings[@]}" --threads 2 > "$dir/one.log" 2>&1 || fail "the run of one process"
 same_results "$dir/one" "$work" 2
 echo "restarts: $(field "$job" Restarts), stops with 75: $(stops)"
