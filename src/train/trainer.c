@@ -5,6 +5,7 @@
 #include "network/optim.h"
 #include "train/checkpoint.h"
 #include "train/generations.h"
+#include "train/give_up.h"
 #include "train/group.h"
 #include "train/handover.h"
 #include "train/history.h"
@@ -234,13 +235,16 @@ static sf_status save_latest(trainer *t)
 }
 
 /* The next batch through the network. All ranks agree on how it went: what follows is collective.
- */
+ * Ranks that share a sample exchange halos within the pass: they agree before it as well. */
 static sf_status forward(trainer *t, sf_loader *from, const sf_batch **b)
 {
+    const bool entangled = sf_comm_size(t->comm) > t->state.batch;
     sf_status st = sf_loader_next(from, b, &t->prof);
+    if (entangled) SF_TRY(sf_comm_agree(t->comm, st));
     sf_prof_begin(&t->prof, SF_EV_FORWARD);
     if (st == SF_OK) st = sf_network_forward(t->net, (*b)->data, (*b)->count);
     sf_prof_end(&t->prof, SF_EV_FORWARD, 2 * sf_network_forward_macs(t->net), 0);
+    if (st != SF_OK && entangled) sf_train_give_up(st, "forward pass", t->dir, &t->state);
     if (st == SF_OK) st = sf_loss_check(t->net, (*b)->seg, &t->loss);
     sf_prof_begin(&t->prof, SF_EV_REDUCE);
     st = sf_comm_agree(t->comm, st);
@@ -270,7 +274,10 @@ static sf_status train_step(trainer *t, double lr)
     sf_loss_report report;
     SF_TRY(forward_loss(t, t->train, &batch, true, &report));
     sf_prof_begin(&t->prof, SF_EV_BACKWARD);
-    SF_TRY(sf_group_backward(t->group));
+    const sf_status st = sf_group_backward(t->group);
+    if (st != SF_OK && sf_comm_size(t->comm) > t->state.batch)
+        sf_train_give_up(st, "backward pass", t->dir, &t->state);
+    SF_TRY(st);
     sf_prof_end(&t->prof, SF_EV_BACKWARD, 4 * sf_network_forward_macs(t->net), 0);
     sf_prof_begin(&t->prof, SF_EV_OPTIMISER);
     SF_TRY(sf_group_step(t->group, &t->optim, lr, t->opt->threads, NULL));
@@ -587,6 +594,9 @@ sf_status sf_train_run(sf_comm *group, const sf_train_options *opt)
     open_log(&t);
     SF_GOTO(done, st, opt->part == SF_TRAIN_WHOLE ? train_and_validate(&t) : validate_anew(&t));
 done:
+    /* MPI itself failed here: nobody can be asked any more */
+    if (st == SF_ECOMM && sf_comm_size(group) > 1)
+        sf_train_give_up(st, "exchange", t.dir, &t.state);
     sf_prof_add(opt->prof, &t.prof);
     if (writes(&t)) sf_log_file_close();
     sf_loader_destroy(&t.train);
