@@ -58,7 +58,7 @@ for signal in TERM USR1 INT; do
   [ -s "$tmp/long/results/2d/fold_0/checkpoint_previous.h5" ] || fail "no second generation"
 done
 if [ -n "$MPIRUN" ]; then
-  ranks_of() { pgrep -P "$1" -x segfleet || true; }
+  ranks_of() { pgrep -P "$1" || true; }
   start() { # start COMMAND...: two ranks in the background, both training
     : > "$tmp/err"
     timeout 120 "$MPIRUN" --bind-to none --oversubscribe -np 2 "$@" > /dev/null 2> "$tmp/err" &
