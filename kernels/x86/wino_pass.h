@@ -269,13 +269,23 @@ static size_t sums_floats(const wino_geo *g, int64_t samples)
     return sums_fit(g) ? (size_t)(samples * pass_units(g) * 4 * layer_floats(g)) : 0;
 }
 
-static size_t pass_floats(const wino_geo *g, int64_t samples, int threads)
+static size_t floats_for(const wino_geo *g, int64_t samples, int threads)
 {
     if (is_deep(g, samples))
         return lines16(g->coords * v_pitch(g, samples * g->tiles)) +
                (size_t)threads * deep_own(g, samples);
     return lines16(g->groups * g->coords * u_pitch(g)) + sums_floats(g, samples) +
            (size_t)threads * block_own(g);
+}
+
+/* For a batch of up to so many samples: one with fewer may be deep, and need more. */
+static size_t pass_floats(const wino_geo *g, int64_t samples, int threads)
+{
+    const size_t whole = floats_for(g, samples, threads);
+    int64_t n = samples;
+    while (n > 1 && !is_deep(g, n)) n--;
+    const size_t part = floats_for(g, n, threads);
+    return part > whole ? part : whole;
 }
 
 /* Statistics come out of the blocks when the slab has whole slices. */

@@ -27,6 +27,7 @@ sf_status sf_cmd_train(int argc, char **argv)
 {
     sf_run_options o = { .ensembles = true, .checkpoint_seconds = 300, .stop = sf_cli_stop_asked };
     const char *config = NULL, *fold_word = NULL, *variant = NULL, *precision = NULL;
+    double max_hours = 0;
     int64_t epochs = 0, iterations = 0, batch = 0, seed = 0, threads = 0;
     bool g_epochs = false, g_iter = false, g_batch = false, g_seed = false, no_mirroring = false,
          validate = false, validate_best = false, done = false;
@@ -61,6 +62,9 @@ sf_status sf_cmd_train(int argc, char **argv)
                "only validate checkpoint_best.h5, into validation_best"),
         SF_ARG("disable-checkpointing", 0, FLAG, &o.no_checkpoints, NULL,
                "write no checkpoint: for measurements, the weights are lost"),
+        SF_ARG("checkpoint-seconds", 0, REAL, &o.checkpoint_seconds, "S",
+               "write checkpoint_latest at least so often; default 300; 0: by epochs only"),
+        SF_CLI_MAX_HOURS(&max_hours),
         SF_ARG_END,
     };
     const sf_arg_table table = { "train",
@@ -70,6 +74,8 @@ sf_status sf_cmd_train(int argc, char **argv)
     if (done) return sf_cli_print_variants();
     int fold;
     SF_TRY(fold_number(&fold, fold_word));
+    SF_CHECK(o.checkpoint_seconds >= 0, SF_EINVAL, "--checkpoint-seconds must not be negative");
+    sf_cli_stop_after(max_hours);
     SF_CHECK(validate + validate_best + (o.pretrained != NULL) <= 1, SF_EINVAL,
              "--val, --val-best and --pretrained exclude each other");
     o.part = validate ? SF_TRAIN_VALIDATE : validate_best ? SF_TRAIN_VALIDATE_BEST : SF_TRAIN_WHOLE;
@@ -87,7 +93,6 @@ sf_status sf_cmd_train(int argc, char **argv)
              SF_EINVAL, "numbers must not be negative");
     o.stored = &kept;
     o.threads = (int)threads;
-    sf_cli_catch_signals();
     return sf_run_training(sf_comm_world(), &o, config, fold);
 }
 

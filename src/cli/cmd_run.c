@@ -6,7 +6,9 @@
 static const char details[] =
     "Continues what a work folder holds and redoes nothing: run it again after a stop, on any "
     "number of ranks or threads, and the\n"
-    "result has the same bits. SIGTERM and SIGUSR1 write checkpoints and end with exit code 75.\n"
+    "result has the same bits. SIGTERM, SIGUSR1 and --max-hours write checkpoints and end with "
+    "exit "
+    "code 75: docs/slurm.md.\n"
     "Work folder: dataset_fingerprint.json plans.json splits_final.json preprocessed/ "
     "results/CONFIG/fold_K/ selection.json\n"
     "postprocessing.json predictions/. Under MPI: mpirun -n N segfleet run ... or srun segfleet "
@@ -15,6 +17,7 @@ static const char details[] =
 sf_status sf_cmd_run(int argc, char **argv)
 {
     sf_run_options o = { .ensembles = true, .checkpoint_seconds = 300, .stop = sf_cli_stop_asked };
+    double max_hours = 0;
     sf_settings_default(&o.settings);
     const char *dataset = NULL, *recipe = "paper", *groups = NULL, *preset = NULL, *splits = NULL,
                *variant = "none";
@@ -67,7 +70,8 @@ sf_status sf_cmd_run(int argc, char **argv)
                "neither in augmentation nor in inference"),
         SF_ARG("no-ensembles", 0, FLAG, &no_ensembles, NULL, "choose among single models only"),
         SF_ARG("checkpoint-seconds", 0, REAL, &o.checkpoint_seconds, "S",
-               "write checkpoint_latest at least so often; default 300"),
+               "write checkpoint_latest at least so often; default 300; 0: by epochs only"),
+        SF_CLI_MAX_HOURS(&max_hours),
         SF_ARG_END,
     };
     const sf_arg_table table = {
@@ -77,6 +81,8 @@ sf_status sf_cmd_run(int argc, char **argv)
     SF_TRY(sf_cli_parse(&table, argc, argv, &done));
     if (done) return sf_cli_print_variants();
     SF_CHECK(seed >= 0, SF_EINVAL, "--seed must be >= 0");
+    SF_CHECK(o.checkpoint_seconds >= 0, SF_EINVAL, "--checkpoint-seconds must not be negative");
+    sf_cli_stop_after(max_hours);
     SF_CHECK(s->num_folds >= 2 && s->num_folds <= 1000, SF_EINVAL, "--num-folds must be 2..1000");
     SF_CHECK(s->epochs >= 0 && s->iterations >= 0 && s->batch >= 0 && threads >= 0 &&
                  s->memory_gb >= 0,
@@ -101,7 +107,6 @@ sf_status sf_cmd_run(int argc, char **argv)
     s->exact = strcmp(conv, "exact") == 0;
     o.ensembles = !no_ensembles;
     o.threads = (int)threads;
-    sf_cli_catch_signals();
     SF_TRY(sf_run(sf_comm_world(), &o));
     if (sf_comm_rank(sf_comm_world()) != 0) return SF_OK;
     char *text = NULL;

@@ -42,9 +42,18 @@ sf_status sf_cli_spacing(double out[3], const sf_arg_list *words);
 /** "0,2" -> fold numbers; NULL or "all" -> *fold NULL: every fold there is. Caller frees *fold with
  * sf_mem_free. */
 sf_status sf_cli_folds(int **fold, int *n, const char *list);
-/** SIGTERM, SIGINT, SIGUSR1 ask trainings to write a checkpoint and stop; for sf_run_options.stop.
- */
+/** SIGTERM, SIGINT, SIGUSR1 ask trainings to write a checkpoint and stop. Call it first of all: no
+ * early signal ends the process then, and the hours are counted from here. */
 void sf_cli_catch_signals(void);
+/** The same when so many hours are nearly over; 0: never. */
+void sf_cli_stop_after(double hours);
+#define SF_CLI_MAX_HOURS(to)                                                                       \
+    SF_ARG("max-hours", 0, REAL, (to), "H",                                                        \
+           "stop before H hours are over: checkpoints, exit code 75, run again to continue",       \
+           .positive = true)
+/** For sf_run_options.stop: true after a signal, or when the longest of the last few spells between
+ * two calls (a step with its checkpoint, a case) would not fit twice into what is left of the
+ * hours, less a fifth of them or a minute for the way out. One thread only. */
 bool sf_cli_stop_asked(void *unused);
 
 #endif

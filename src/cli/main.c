@@ -2,12 +2,11 @@
 #include "base/mem.h"
 #include "cli/command.h"
 #include "plan/recipe.h"
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { NEEDS_MPI = 1 };
+enum { NEEDS_MPI = 1, STOPS = 2 /* on request, with work left */ };
 
 static const struct {
     const char *name;
@@ -15,7 +14,7 @@ static const struct {
     unsigned needs;
     const char *brief;
 } commands[] = {
-    { "run", sf_cmd_run, NEEDS_MPI,
+    { "run", sf_cmd_run, NEEDS_MPI | STOPS,
       "everything in order: from a dataset to a chosen model and predictions" },
     { "verify", sf_cmd_verify, 0, "check a dataset folder" },
     { "fingerprint", sf_cmd_fingerprint, NEEDS_MPI,
@@ -23,7 +22,7 @@ static const struct {
     { "plan", sf_cmd_plan, NEEDS_MPI, "derive all configurations from a fingerprint" },
     { "preprocess", sf_cmd_preprocess, NEEDS_MPI,
       "crop, normalise, resample all cases into one file per configuration" },
-    { "train", sf_cmd_train, NEEDS_MPI, "train one configuration on one fold" },
+    { "train", sf_cmd_train, NEEDS_MPI | STOPS, "train one configuration on one fold" },
     { "select", sf_cmd_select, NEEDS_MPI,
       "choose the best model or ensemble and its post-processing" },
     { "predict", sf_cmd_predict, NEEDS_MPI, "segment new images with a trained model" },
@@ -76,29 +75,6 @@ static int find_command(const char *name)
         if (strcmp(commands[i].name, name) == 0) return i;
     }
     return -1;
-}
-
-static volatile sig_atomic_t stop_asked;
-
-static void on_signal(int number)
-{
-    (void)number;
-    stop_asked = 1;
-}
-
-void sf_cli_catch_signals(void)
-{
-    struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGUSR1, &action, NULL);
-}
-
-bool sf_cli_stop_asked(void *unused)
-{
-    (void)unused;
-    return stop_asked != 0;
 }
 
 sf_status sf_cli_parse(const sf_arg_table *t, int argc, char **argv, bool *done)
@@ -172,6 +148,7 @@ static int run_command(int which, int argc, char **argv)
     const bool mpi = commands[which].needs & NEEDS_MPI;
     bool speaks = true;
     sf_status st = SF_OK;
+    if (commands[which].needs & STOPS) sf_cli_catch_signals();
     if (mpi) {
         st = sf_mpi_start(&argc, &argv);
         if (st == SF_OK) {

@@ -279,6 +279,7 @@ sf_status sf_group_backward(sf_group *g)
     SF_TRY(sf_grad_begin(g->grad));
     sf_status st = sf_network_backward(g->net);
     if (st == SF_OK) st = g->failed;
+    if (st != SF_OK && g->halo) return st; /* mates wait for a halo: the caller must end the job */
     sf_prof_begin(g->prof, SF_EV_REDUCE);
     SF_TRY(sf_comm_agree(g->comm, st)); /* else the others would wait for what is missing */
     SF_TRY(sf_grad_finish(g->grad));

@@ -39,7 +39,9 @@ sf_status sf_group_attach(sf_group *g, sf_network *net, int64_t bucket_bytes, sf
 
 /** sf_gather_fn for the loss (user: the group); NULL where the group has one rank. Collective. */
 sf_status sf_group_gather(void *group, double *rows, int64_t width);
-/** Collective: sf_network_backward, with the sums over the group under way meanwhile. */
+/** Collective: sf_network_backward, with the sums over the group under way meanwhile. A failure of
+ * a rank that shares a sample is returned on that rank alone, while its mates still wait for it:
+ * end the job (train/give_up.h). */
 sf_status sf_group_backward(sf_group *g);
 /** Collective: as sf_optim_step, for the whole group's gradient. */
 sf_status sf_group_step(sf_group *g, const sf_optim *o, double lr, int threads, double *norm);

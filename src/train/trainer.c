@@ -5,6 +5,8 @@
 #include "network/optim.h"
 #include "train/checkpoint.h"
 #include "train/describe.h"
+#include "train/generations.h"
+#include "train/give_up.h"
 #include "train/group.h"
 #include "train/handover.h"
 #include "train/history.h"
@@ -35,8 +37,9 @@ typedef struct {
     int64_t val_iterations;
     sf_train_memory memory;
     double saved_at; /* when checkpoint_latest was last written */
-    char dir[SF_PATH_MAX], latest[SF_PATH_MAX], best[SF_PATH_MAX], final[SF_PATH_MAX],
-        history[SF_PATH_MAX];
+    bool stepped;    /* has this run trained a step? */
+    sf_generations under_way;
+    char dir[SF_PATH_MAX], best[SF_PATH_MAX], final[SF_PATH_MAX], history[SF_PATH_MAX];
 } trainer;
 
 enum { RUN_LOSS, RUN_COUNT }; /* running sums inside an epoch */
@@ -55,13 +58,14 @@ static sf_status ask_first(const trainer *t, bool *answer)
 static sf_status make_paths(trainer *t)
 {
     SF_TRY(sf_work_fold_dir(t->dir, t->opt->work, &t->opt->key));
-    SF_TRY(sf_path_join(t->latest, t->dir, "checkpoint_latest.h5", NULL));
+    SF_TRY(sf_generations_names(&t->under_way, t->dir));
     SF_TRY(sf_path_join(t->best, t->dir, "checkpoint_best.h5", NULL));
     SF_TRY(sf_path_join(t->final, t->dir, "checkpoint_final.h5", NULL));
     SF_TRY(sf_path_join(t->history, t->dir, "history.jsonl", NULL));
     if (!writes(t)) return SF_OK;
     SF_TRY(sf_path_make_dirs(t->dir));
-    return sf_path_sweep_tmp(t->dir);
+    SF_TRY(sf_path_sweep_tmp(t->dir));
+    return sf_generations_settle(&t->under_way);
 }
 
 static sf_status fresh_state(trainer *t)
@@ -142,58 +146,64 @@ static sf_status cut_history(trainer *t, int64_t epoch)
     return writes(t) ? sf_history_cut(t->history, epoch) : SF_OK;
 }
 
-/* checkpoint_latest.h5 into state and parameters of this rank. */
-static sf_status read_latest(trainer *t)
+/* The state `s` of the file `path` becomes ours. */
+static sf_status adopt(trainer *t, const sf_train_state *s, const char *path)
 {
-    sf_train_state s = { 0 };
-    sf_status st;
-    SF_GOTO(done, st, sf_checkpoint_load(t->latest, &s, sf_network_params(t->net), true));
-    SF_GOTO(done, st, sf_train_state_same_run(&t->state, &s, t->latest));
-    if (strcmp(s.isa, sf_network_isa()) != 0)
+    SF_TRY(sf_train_state_same_run(&t->state, s, path));
+    if (strcmp(s->isa, sf_network_isa()) != 0)
         sf_log(SF_LOG_WARN, "resume", "isa=%s checkpoint_isa=%s: the last bits will differ",
-               sf_network_isa(), s.isa);
-    SF_CHECK_GOTO(done, st, s.n_running == RUN_COUNT, SF_EDATA,
-                  "%s: made by another version of this program; remove it to start afresh",
-                  t->latest);
-    SF_CHECK_GOTO(done, st,
-                  s.epoch >= 0 && s.epoch <= s.epochs && s.iteration >= 0 &&
-                      s.iteration <= s.iterations,
-                  SF_EDATA, "%s: epoch %lld, step %lld cannot be; remove it to start afresh",
-                  t->latest, (long long)s.epoch, (long long)s.iteration);
-    t->state.epoch = s.epoch;
-    t->state.iteration = s.iteration;
-    t->state.best_ema = s.best_ema;
-    t->state.ema = s.ema;
-    memcpy(t->state.loss_sum, s.loss_sum, RUN_COUNT * sizeof(double));
-    SF_GOTO(done, st, cut_history(t, s.epoch));
-    sf_log(SF_LOG_INFO, "resume", "epoch=%lld iteration=%lld", (long long)s.epoch,
-           (long long)s.iteration);
-done:
-    sf_train_state_free(&s);
-    return st;
+               sf_network_isa(), s->isa);
+    SF_CHECK(s->n_running == RUN_COUNT, SF_EDATA,
+             "%s: made by another version of this program; remove it to start afresh", path);
+    SF_CHECK(s->epoch >= 0 && s->epoch <= s->epochs && s->iteration >= 0 &&
+                 s->iteration <= s->iterations,
+             SF_EDATA, "%s: epoch %lld, step %lld cannot be; remove it to start afresh", path,
+             (long long)s->epoch, (long long)s->iteration);
+    t->state.epoch = s->epoch;
+    t->state.iteration = s->iteration;
+    t->state.best_ema = s->best_ema;
+    t->state.ema = s->ema;
+    memcpy(t->state.loss_sum, s->loss_sum, RUN_COUNT * sizeof(double));
+    SF_TRY(cut_history(t, s->epoch));
+    sf_log(SF_LOG_INFO, "resume", "epoch=%lld iteration=%lld", (long long)s->epoch,
+           (long long)s->iteration);
+    return SF_OK;
 }
 
-/* Collective. */
-static sf_status resume(trainer *t, bool begun)
+static sf_status fresh_weights(trainer *t)
 {
-    sf_status st = SF_OK;
-    if (!begun) {
-        if (t->opt->pretrained)
-            st = sf_pretrained_apply(sf_network_params(t->net), t->opt->pretrained);
-        if (st == SF_OK) st = cut_history(t, 0);
-        return sf_comm_agree(t->comm, st);
-    }
-    if (writes(t)) st = read_latest(t);
-    SF_TRY(sf_comm_agree(t->comm, st));
-    return sf_state_share(t->comm, &t->state, sf_network_params(t->net));
+    if (t->opt->pretrained)
+        SF_TRY(sf_pretrained_apply(sf_network_params(t->net), t->opt->pretrained));
+    return cut_history(t, 0);
 }
 
+/* From random weights, or where the last run ended. */
+static sf_status begin_or_resume(trainer *t)
+{
+    bool begun = sf_generations_any(&t->under_way);
+    const char *path = NULL;
+    sf_train_state s = { 0 };
+    SF_TRY(ask_first(t, &begun));
+    if (!begun) return sf_comm_agree(t->comm, fresh_weights(t));
+    sf_params *params = sf_network_params(t->net);
+    sf_status st = SF_OK;
+    if (writes(t)) st = sf_generations_load(&t->under_way, sf_comm_self(), &s, params, &path);
+    if (st == SF_OK && writes(t)) st = adopt(t, &s, path);
+    sf_train_state_free(&s);
+    SF_TRY(sf_comm_agree(t->comm, st));
+    return sf_state_share(t->comm, &t->state, params);
+}
+
+/* path NULL: as the newest of those to resume from. */
 static sf_status save(trainer *t, const char *path)
 {
     sf_status st = SF_OK;
     if (t->opt->no_checkpoints) return SF_OK;
     SF_TRY(sf_group_collect(t->group));
-    if (writes(t)) st = sf_checkpoint_save(path, &t->state, sf_network_params(t->net));
+    const sf_params *p = sf_network_params(t->net);
+    if (writes(t))
+        st = path ? sf_checkpoint_save(path, &t->state, p)
+                  : sf_generations_save(&t->under_way, &t->state, p);
     return sf_comm_agree(t->comm, st);
 }
 
@@ -207,19 +217,22 @@ static sf_status save_timed(trainer *t, const char *path)
 
 static sf_status save_latest(trainer *t)
 {
-    SF_TRY(save_timed(t, t->latest));
+    SF_TRY(save_timed(t, NULL));
     t->saved_at = sf_now();
     return SF_OK;
 }
 
 /* The next batch through the network. All ranks agree on how it went: what follows is collective.
- */
+ * Ranks that share a sample exchange halos within the pass: they agree before it as well. */
 static sf_status forward(trainer *t, sf_loader *from, const sf_batch **b)
 {
+    const bool entangled = sf_comm_size(t->comm) > t->state.batch;
     sf_status st = sf_loader_next(from, b, &t->prof);
+    if (entangled) SF_TRY(sf_comm_agree(t->comm, st));
     sf_prof_begin(&t->prof, SF_EV_FORWARD);
     if (st == SF_OK) st = sf_network_forward(t->net, (*b)->data, (*b)->count);
     sf_prof_end(&t->prof, SF_EV_FORWARD, 2 * sf_network_forward_macs(t->net), 0);
+    if (st != SF_OK && entangled) sf_train_give_up(st, "forward pass", t->dir, &t->state);
     if (st == SF_OK) st = sf_loss_check(t->net, (*b)->seg, &t->loss);
     sf_prof_begin(&t->prof, SF_EV_REDUCE);
     st = sf_comm_agree(t->comm, st);
@@ -249,13 +262,17 @@ static sf_status train_step(trainer *t, double lr)
     sf_loss_report report;
     SF_TRY(forward_loss(t, t->train, &batch, true, &report));
     sf_prof_begin(&t->prof, SF_EV_BACKWARD);
-    SF_TRY(sf_group_backward(t->group));
+    const sf_status st = sf_group_backward(t->group);
+    if (st != SF_OK && sf_comm_size(t->comm) > t->state.batch)
+        sf_train_give_up(st, "backward pass", t->dir, &t->state);
+    SF_TRY(st);
     sf_prof_end(&t->prof, SF_EV_BACKWARD, 4 * sf_network_forward_macs(t->net), 0);
     sf_prof_begin(&t->prof, SF_EV_OPTIMISER);
     SF_TRY(sf_group_step(t->group, &t->optim, lr, t->opt->threads, NULL));
     sf_prof_end(&t->prof, SF_EV_OPTIMISER, 0, 0);
     t->state.loss_sum[RUN_LOSS] += report.total;
     t->state.iteration++;
+    t->stepped = true;
     return SF_OK;
 }
 
@@ -271,28 +288,33 @@ static sf_status ask_all(trainer *t, int64_t stop_due[2])
     return SF_OK;
 }
 
+/* Between two steps, or two batches of the online validation: stop, or a checkpoint, when due. */
+static sf_status pause_here(trainer *t)
+{
+    const sf_train_state *s = &t->state;
+    int64_t stop_due[2];
+    sf_comm_poll(); /* other nodes may be waiting for their next task */
+    SF_TRY(ask_all(t, stop_due));
+    if (stop_due[0] || stop_due[1]) SF_TRY(save_latest(t));
+    SF_CHECK(!stop_due[0], SF_ESTOP, "stopped at epoch %lld, iteration %lld: run again to %s",
+             (long long)s->epoch, (long long)s->iteration,
+             t->opt->no_checkpoints ? "start anew, as no checkpoint was wanted" : "continue");
+    return SF_OK;
+}
+
 static sf_status train_part(trainer *t, double lr)
 {
     sf_train_state *s = &t->state;
     SF_TRY(sf_loader_seek(t->train, s->epoch, s->iteration, s->iterations));
     while (s->iteration < s->iterations) {
-        int64_t stop_due[2];
         SF_TRY(train_step(t, lr));
-        sf_comm_poll(); /* other nodes may be waiting for their next task */
-        SF_TRY(ask_all(t, stop_due));
-        if (stop_due[0]) {
-            SF_TRY(save_latest(t));
-            return SF_FAIL(SF_ESTOP, "stopped at epoch %lld, iteration %lld: run again to %s",
-                           (long long)s->epoch, (long long)s->iteration,
-                           t->opt->no_checkpoints ? "start anew, as no checkpoint was wanted"
-                                                  : "continue");
-        }
-        if (stop_due[1]) SF_TRY(save_latest(t));
+        SF_TRY(pause_here(t));
     }
     return SF_OK;
 }
 
-/* Online validation: mean loss and hard Dice per class over the validation batches. */
+/* Online validation: mean loss and hard Dice per class over the validation batches. Stopped, it is
+ * repeated as a whole: the checkpoint says that all steps of the epoch are done. */
 static sf_status validate_part(trainer *t, sf_epoch_record *rec, double *dice)
 {
     const int n = t->labels->n_eval;
@@ -308,6 +330,7 @@ static sf_status validate_part(trainer *t, sf_epoch_record *rec, double *dice)
             done, st,
             sf_loss_online_counts(t->net, batch->seg, t->labels, count, count + n, count + 2 * n));
         loss += report.total;
+        if (t->stepped) SF_GOTO(done, st, pause_here(t)); /* else a short job would never get by */
     }
     SF_GOTO(done, st, sf_comm_sum_f64(t->comm, count, 3 * n)); /* whole numbers: exact */
     double sum = 0;
@@ -418,10 +441,8 @@ static sf_status make_loaders(trainer *t)
 
 static sf_status train_all(trainer *t)
 {
-    bool begun = sf_path_is_file(t->latest);
-    SF_TRY(ask_first(t, &begun));
     SF_TRY(sf_comm_agree(t->comm, make_loaders(t)));
-    SF_TRY(resume(t, begun));
+    SF_TRY(begin_or_resume(t));
     const int64_t scratch = sf_loader_scratch_bytes(t->train) + sf_loader_scratch_bytes(t->val);
     SF_TRY(sf_train_memory_foretell(&t->memory, t->comm, t->opt, t->cases, scratch,
                                     sf_network_params(t->net)->total));
@@ -557,7 +578,7 @@ static sf_status train_and_validate(trainer *t)
     SF_TRY(trained ? sf_comm_agree(t->comm, load_weights(t, t->final)) : train_all(t));
     /* also what a kill after the last epoch left */
     const bool clear = writes(t) && !o->no_checkpoints;
-    SF_TRY(sf_comm_agree(t->comm, clear ? sf_path_remove(t->latest) : SF_OK));
+    SF_TRY(sf_comm_agree(t->comm, clear ? sf_generations_remove(&t->under_way) : SF_OK));
     bool done = sf_train_is_done(o->work, &o->key, o->plans, o->val, o->save_probabilities);
     SF_TRY(ask_first(t, &done));
     SF_TRY(done ? SF_OK : validate(t));
@@ -576,6 +597,9 @@ sf_status sf_train_run(sf_comm *group, const sf_train_options *opt)
     open_log(&t);
     SF_GOTO(done, st, opt->part == SF_TRAIN_WHOLE ? train_and_validate(&t) : validate_anew(&t));
 done:
+    /* MPI itself failed here: nobody can be asked any more */
+    if (st == SF_ECOMM && sf_comm_size(group) > 1)
+        sf_train_give_up(st, "exchange", t.dir, &t.state);
     sf_prof_add(opt->prof, &t.prof);
     if (writes(&t)) sf_log_file_close();
     sf_loader_destroy(&t.train);

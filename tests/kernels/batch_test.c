@@ -22,6 +22,17 @@ static const batch_case cases[] = {
     { 64, 96, 6, 14, 30, { 1, 3, 3 }, { 1, 1, 1 } },
     { 128, 128, 1, 31, 33, { 1, 3, 3 }, { 1, 1, 1 } },
     { 5, 16, 6, 10, 9, { 3, 3, 3 }, { 1, 1, 1 } },
+    { 32, 32, 1, 80, 64, { 1, 3, 3 }, { 1, 1, 1 } },
+    { 32, 64, 1, 80, 64, { 1, 3, 3 }, { 1, 2, 2 } },
+    { 64, 64, 1, 40, 32, { 1, 3, 3 }, { 1, 1, 1 } },
+    { 64, 128, 1, 40, 32, { 1, 3, 3 }, { 1, 2, 2 } },
+    { 128, 128, 1, 20, 16, { 1, 3, 3 }, { 1, 1, 1 } },
+    { 128, 256, 1, 20, 16, { 1, 3, 3 }, { 1, 2, 2 } },
+    { 256, 256, 1, 10, 8, { 1, 3, 3 }, { 1, 1, 1 } },
+    { 256, 512, 1, 10, 8, { 1, 3, 3 }, { 1, 2, 2 } },
+    { 512, 512, 1, 5, 4, { 1, 3, 3 }, { 1, 1, 1 } },
+    { 512, 256, 1, 10, 8, { 1, 3, 3 }, { 1, 1, 1 } },
+    { 32, 3, 1, 80, 64, { 1, 1, 1 }, { 1, 1, 1 } },
 };
 enum { N_CASES = sizeof cases / sizeof cases[0] };
 
@@ -151,8 +162,33 @@ static void test_samples(void **state)
     }
 }
 
+/* The workspace of a batch is also enough for fewer samples: the last batch is seldom full. */
+static void test_workspace(void **state)
+{
+    (void)state;
+    const unsigned isa = sf_cpu_isa();
+    for (int i = 0; i < N_CASES; i++)
+        for (const sf_conv_impl *const *im = sf_conv_impls; *im; im++) {
+            const batch_case *t = &cases[i];
+            size_t last = 0;
+            if (((*im)->isa & ~isa) || !(*im)->scratch) continue;
+            for (int64_t n = 1; n <= 20; n++) {
+                const sf_shape in = { n, t->ci, t->d, t->h, t->w };
+                sf_conv c;
+                tst_ok(sf_conv_make(&c, in, t->co, t->k, t->s, SF_F32));
+                if ((*im)->accepts && !(*im)->accepts(&c)) break;
+                const size_t bytes = (*im)->scratch(&c, 2);
+                if (bytes < last)
+                    fail_msg("%s, %d -> %d: %d samples ask for less room than %d", (*im)->name,
+                             (int)t->ci, (int)t->co, (int)n, (int)n - 1);
+                last = bytes;
+            }
+        }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_samples) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_samples),
+                                        cmocka_unit_test(test_workspace) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,137 +1,12 @@
 /** One training on a phantom of a few small images: resumed after any stop, on any number of
  * threads, it writes the same bits; what is finished is kept; what cannot go on says why. */
-#include "base/mem.h"
-#include "image/phantom.h"
-#include "plan/planner.h"
-#include "plan/work.h"
-#include "preprocess/pipeline.h"
 #include "store/arrays.h"
-#include "tests/support/support.h"
-#include "train/checkpoint.h"
-#include "train/trainer.h"
+#include "tests/train/one_training.h"
 #include "train/validate.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-
-enum { CASES = 4, EPOCHS = 2, ITERATIONS = 3 };
-
-static sf_dataset *dataset;
-static sf_plans *plans;
-static sf_id_list train, val, all;
-static char container[SF_PATH_MAX];
-
-static int make_world(void **state)
-{
-    const sf_phantom_options po = { .cases = CASES, .flat = true, .extent = 16, .seed = 7 };
-    const sf_planner_options none = { 0 };
-    char path[SF_PATH_MAX];
-    sf_recipe *recipe = NULL;
-    sf_fingerprint *print = NULL;
-    json_t *json = NULL;
-    const sf_config *cfg;
-    static char *id[CASES];
-    (void)state;
-    tst_ok(sf_phantom_make(tst_tmp_dir(), &po));
-    tst_ok(sf_path_join(path, tst_tmp_dir(), "Dataset999_Phantom", NULL));
-    tst_ok(sf_dataset_load(&dataset, path));
-    tst_ok(sf_recipe_load(&recipe, "paper"));
-    tst_ok(sf_fingerprint_compute(&print, dataset, recipe, 1));
-    tst_ok(sf_planner_run(&json, NULL, print, dataset, recipe, &none));
-    tst_ok(sf_plans_from_json(&plans, json, "plans"));
-    tst_ok(sf_plans_config(&cfg, plans, "2d"));
-    tst_ok(sf_path_join(container, tst_tmp_dir(), "2d.h5", NULL));
-    tst_ok(sf_preprocess_config(sf_comm_self(), dataset, plans, cfg, container, 1));
-    for (int i = 0; i < CASES; i++) id[i] = dataset->train[i].id;
-    train = (sf_id_list){ id, CASES - 2 };
-    val = (sf_id_list){ id + CASES - 2, 2 };
-    all = (sf_id_list){ id, CASES };
-    json_decref(json);
-    sf_fingerprint_destroy(&print);
-    sf_recipe_destroy(&recipe);
-    return 0;
-}
-
-static int end_world(void **state)
-{
-    (void)state;
-    sf_plans_destroy(&plans);
-    sf_dataset_destroy(&dataset);
-    return 0;
-}
-
-/** Options of a training in a work folder of that name, made on first use. */
-static sf_train_options options(const char *name)
-{
-    static char work[8][SF_PATH_MAX];
-    static int next;
-    char to[SF_PATH_MAX];
-    char *w = work[next++ % 8];
-    tst_ok(sf_path_join(w, tst_tmp_dir(), name, NULL));
-    tst_ok(sf_path_join(to, w, "preprocessed", NULL));
-    tst_ok(sf_path_make_dirs(to));
-    tst_ok(sf_work_container(to, w, "2d"));
-    if (!sf_path_is_file(to)) tst_ok(sf_path_copy(container, to));
-    return (sf_train_options){ .work = w,
-                               .key = { .seed = 5, .config = "2d", .fold = 0 },
-                               .plans = plans,
-                               .dataset = dataset,
-                               .train = &train,
-                               .val = &val,
-                               .epochs = EPOCHS,
-                               .iterations = ITERATIONS,
-                               .val_iterations = 1,
-                               .batch = 2,
-                               .mirror = true,
-                               .threads = 1,
-                               .loader_threads = 0,
-                               .save_probabilities = true };
-}
-
-static const char *at(const sf_train_options *o, const char *name)
-{
-    static char path[4][SF_PATH_MAX];
-    static int next;
-    char dir[SF_PATH_MAX];
-    char *p = path[next++ % 4];
-    tst_ok(sf_work_fold_dir(dir, o->work, &o->key));
-    tst_ok(sf_path_join(p, dir, name, NULL));
-    return p;
-}
-
-static void same_file(const sf_train_options *a, const sf_train_options *b, const char *name)
-{
-    char *x, *y;
-    size_t nx, ny;
-    tst_ok(sf_path_read(&x, &nx, at(a, name), 0));
-    tst_ok(sf_path_read(&y, &ny, at(b, name), 0));
-    if (nx != ny || memcmp(x, y, nx) != 0) fail_msg("%s differs", name);
-    sf_mem_free(x);
-    sf_mem_free(y);
-}
-
-/** The weights, the predictions and the scores. */
-static void same_results(const sf_train_options *a, const sf_train_options *b)
-{
-    char x[65], y[65], name[300];
-    tst_ok(sf_checkpoint_hash(at(a, "checkpoint_final.h5"), x));
-    tst_ok(sf_checkpoint_hash(at(b, "checkpoint_final.h5"), y));
-    assert_string_equal(x, y);
-    tst_ok(sf_checkpoint_hash(at(a, "checkpoint_best.h5"), x));
-    tst_ok(sf_checkpoint_hash(at(b, "checkpoint_best.h5"), y));
-    assert_string_equal(x, y);
-    /* the whole state, moving average of the Dice included: equal input gives equal bytes */
-    same_file(a, b, "checkpoint_final.h5");
-    same_file(a, b, "checkpoint_best.h5");
-    same_file(a, b, "validation/summary.json");
-    for (int i = 0; i < a->val->count; i++) {
-        snprintf(name, sizeof name, "validation/%s.png", a->val->id[i]);
-        same_file(a, b, name);
-        snprintf(name, sizeof name, "validation/%s.h5", a->val->id[i]);
-        same_file(a, b, name);
-    }
-}
 
 static int epochs_told(const sf_train_options *o)
 {
@@ -142,14 +17,6 @@ static int epochs_told(const sf_train_options *o)
     for (size_t i = 0; i < size; i++) n += text[i] == '\n';
     sf_mem_free(text);
     return n;
-}
-
-static sf_train_options whole(void)
-{
-    const sf_train_options o = options("whole");
-    if (!sf_path_is_file(at(&o, "validation/summary.json")))
-        tst_ok(sf_train_run(sf_comm_self(), &o));
-    return o;
 }
 
 /* Every epoch says how long its steps waited for batches. */
@@ -171,16 +38,6 @@ static void wait_is_told(void **state)
     assert_int_equal(lines, epochs_told(&o));
     assert_true(lines > 0);
     sf_mem_free(text);
-}
-
-typedef struct {
-    int asked, limit;
-} counter;
-
-static bool stop_after(void *user)
-{
-    counter *c = user;
-    return ++c->asked >= c->limit;
 }
 
 static void stopped_every(int k)
@@ -283,12 +140,6 @@ static void old_predictions_go(void **state)
     tst_ok(sf_path_copy(dataset->train[0].label, at(&o, name)));
     tst_ok(sf_train_run(sf_comm_self(), &o));
     same_results(&reference, &o);
-}
-
-static void refused(const sf_train_options *o, sf_status st, const char *word)
-{
-    assert_int_equal(sf_train_run(sf_comm_self(), o), st);
-    if (!strstr(sf_error_text(), word)) fail_msg("no '%s' in: %s", word, sf_error_text());
 }
 
 static void other_options(void **state)
@@ -403,16 +254,11 @@ static void damaged_checkpoint(void **state)
 {
     sf_train_options o = options("damaged");
     counter c = { 0, 2 };
-    char *text;
-    size_t size;
     (void)state;
     o.stop = stop_after;
     o.stop_user = &c;
     assert_int_equal(sf_train_run(sf_comm_self(), &o), SF_ESTOP);
-    tst_ok(sf_path_read(&text, &size, at(&o, "checkpoint_latest.h5"), 0));
-    text[size / 2] ^= 4;
-    tst_ok(sf_path_write(at(&o, "checkpoint_latest.h5"), text, size));
-    sf_mem_free(text);
+    damage(at(&o, "checkpoint_latest.h5"));
     refused(&o, SF_EDATA, "checkpoint_latest.h5");
 }
 
