@@ -14,6 +14,7 @@ typedef struct {
     int widest;          /* largest group seen */
     int fail, stop;      /* task that fails / stops after an epoch with more than one rank; -1 */
     bool refuse;         /* fails right after ranks were reserved */
+    bool newcomer;       /* a rank that joins fails as its first deed */
 } plan;
 
 static plan new_plan(void) { return (plan){ .fail = -1, .stop = -1 }; }
@@ -34,6 +35,11 @@ static sf_status run_task(void *user, int task, sf_comm *group, sf_seat *seat)
     int at = p->done[task];
     CHECK_OK(sf_comm_bcast(group, &at, sizeof at, 0)); /* the state: rank 0 stays the same */
     if (size > p->widest) p->widest = size;
+    sf_status st = SF_OK;
+    if (p->newcomer && at > 0 && sf_comm_rank(group) == size - 1 && size > 1)
+        st = SF_FAIL(SF_ENOMEM, "no room for what rank %d shall do", size - 1);
+    st = sf_comm_agree(group, st);
+    if (st != SF_OK) return st;
     while (at < p->epochs[task]) {
         usleep((unsigned)(MICRO * time_of(size)));
         sf_comm_poll();
@@ -97,6 +103,7 @@ static void test_end(sf_status want, const char *text)
     if (want == SF_EDATA) p.fail = 0;
     if (want == SF_ESTOP) p.stop = 0;
     if (want == SF_EIO) p.refuse = true;
+    if (want == SF_ENOMEM) p.newcomer = true;
     const sf_status st = sf_sched_run(sf_comm_world(), NULL, t, ranks, run_task, wanted, &p, NULL);
     CHECK(st == (ranks > 1 ? want : SF_OK));
     if (ranks > 1) CHECK(strstr(sf_error_text(), text) != NULL);
@@ -155,6 +162,7 @@ int main(int argc, char **argv)
     test_end(SF_EDATA, "task 0 went wrong");
     test_end(SF_ESTOP, "stopped in task 0");
     test_end(SF_EIO, "no checkpoint");
+    test_end(SF_ENOMEM, "no room for what");
     test_groups();
     if (sf_comm_size(sf_comm_world()) == 8) {
         test_many(false, &stay);
