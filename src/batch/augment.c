@@ -184,6 +184,9 @@ static sf_status parse(sf_augment *a, const json_t *json, const sf_config *cfg)
     for (int r = 0; r < SF_AUG_COUNT; r++) SF_TRY(parse_row(&a->row[r], json, TABLE[r].name));
     SF_TRY(check_ranges(a));
     SF_TRY(sf_json_get(&obj, json, "mirror", WHERE));
+    bool last;
+    SF_TRY(sf_json_get_bool(&last, obj, "last_axis", WHERE));
+    if (!last) a->setup.mirror[2] = false;
     return get_probability(&a->p_mirror, obj, "p_axis");
 }
 

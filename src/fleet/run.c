@@ -101,7 +101,8 @@ static sf_status write_model_files(const sf_project *p, const char *config)
             SF_TRY(check_model_plans(to, p, cfg));
     }
     SF_TRY(sf_path_join(to, dir, "model.json", NULL));
-    sf_mirror_axes(cfg, p->settings.mirror && p->plans->recipe->infer.mirror, axis);
+    sf_mirror_axes(cfg, p->plans->recipe, p->settings.mirror && p->plans->recipe->infer.mirror,
+                   axis);
     json_t *j = json_pack("{s:s,s:[b,b,b]}", "configuration", config, "mirror_axes", axis[0],
                           axis[1], axis[2]);
     SF_CHECK(j, SF_ENOMEM, "out of memory");

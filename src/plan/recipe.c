@@ -99,6 +99,7 @@ static const field infer_fields[] = {
     FIELD(infer, step, F_NUM),
     FIELD(infer, gaussian_sigma, F_NUM),
     FIELD(infer, mirror, F_BOOL),
+    FIELD(infer, mirror_last_axis, F_BOOL),
 };
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))

@@ -77,6 +77,7 @@ typedef struct {
     double step;                /* tile step, part of the tile edge */
     double gaussian_sigma;      /* part of the tile edge */
     bool mirror;
+    bool mirror_last_axis; /* false: nnU-Net's nnUNetTrainer_onlyMirror01 */
 } sf_recipe_infer;
 
 typedef struct {

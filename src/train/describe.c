@@ -7,7 +7,7 @@ sf_status sf_train_describe(char **json, const sf_train_options *o, const sf_con
     bool axis[3];
     char pretrained[65];
     const json_t *plans = o->plans->json;
-    sf_mirror_axes(cfg, o->mirror, axis);
+    sf_mirror_axes(cfg, o->plans->recipe, o->mirror, axis);
     SF_TRY(sf_pretrained_hash(pretrained, o->pretrained));
     json_t *j =
         json_pack("{s:s,s:[b,b,b],s:b,s:O,s:s,s:O*,s:s*}", "recipe", o->plans->recipe->name,

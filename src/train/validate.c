@@ -23,9 +23,10 @@ enum { BATCH_2D = 8 };
 
 static bool leads(const validator *v) { return !v->team || v->team->member == 0; }
 
-void sf_mirror_axes(const sf_config *cfg, bool mirror, bool axis[3])
+void sf_mirror_axes(const sf_config *cfg, const sf_recipe *recipe, bool mirror, bool axis[3])
 {
     for (int a = 0; a < 3; a++) axis[a] = mirror && (cfg->dim == 3 || a > 0);
+    if (!recipe->infer.mirror_last_axis) axis[2] = false;
 }
 
 static const sf_case *find_case(const sf_dataset *d, const char *id)
@@ -198,7 +199,7 @@ static sf_status predict_values(const validator *v, const sf_case_view *view,
     const float *data = NULL;
     float *own = NULL;
     sf_status st = SF_OK;
-    sf_mirror_axes(v->cfg, po.mirror, axis);
+    sf_mirror_axes(v->cfg, v->opt->plans->recipe, po.mirror, axis);
     if (leads(v))
         st = sf_mem_alloc(values, (size_t)(s[0] * s[1] * s[2] * v->labels->n_heads),
                           sizeof **values, SF_MEM_IMAGE);

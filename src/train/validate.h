@@ -22,7 +22,7 @@ sf_status sf_validate_bytes(int64_t *bytes, const sf_train_options *opt, const s
 /** Is everything there that sf_validate_fold writes for these cases? Files are not opened. */
 bool sf_validate_complete(const char *dir, const sf_id_list *val, bool probabilities);
 
-/** Axes (z,y,x) that a configuration mirrors: all of its own. */
-void sf_mirror_axes(const sf_config *cfg, bool mirror, bool axis[3]);
+/** Axes (z,y,x) that a configuration mirrors when it may: all of its own, or all but the last. */
+void sf_mirror_axes(const sf_config *cfg, const sf_recipe *recipe, bool mirror, bool axis[3]);
 
 #endif

@@ -484,6 +484,31 @@ static void test_draws(void **state)
     }
 }
 
+/* The variant only_mirror_01: never along the last axis, along the others as before. */
+static void test_last_axis(void **state)
+{
+    (void)state;
+    sf_recipe *r = NULL;
+    sf_augment *a = NULL, *plain = plain_augment("nnunetv2", 1);
+    const sf_config cfg = { .dim = 3, .patch = { 16, 20, 24 } };
+    tst_ok(sf_recipe_load(&r, "nnunetv2"));
+    json_object_set_new(json_object_get(r->augment, "mirror"), "last_axis", json_false());
+    tst_ok(sf_augment_create(&a, r->augment, &cfg, 1, true));
+    int last = 0;
+    for (int i = 0; i < 400; i++) {
+        const sf_sample_key key = key_of(i);
+        bool axis[3], want[3];
+        sf_augment_draw_mirror(axis, a, &key);
+        sf_augment_draw_mirror(want, plain, &key);
+        assert_true(axis[0] == want[0] && axis[1] == want[1] && !axis[2]);
+        last += want[2];
+    }
+    assert_true(last > 100);
+    sf_augment_destroy(&a);
+    sf_augment_destroy(&plain);
+    sf_recipe_destroy(&r);
+}
+
 /* Changing one transform never shifts the draws of another one. */
 static void test_streams_are_independent(void **state)
 {
@@ -518,6 +543,7 @@ int main(void)
     if (path && sf_json_load(&described, path) != SF_OK) return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_draws),
+        cmocka_unit_test(test_last_axis),
         cmocka_unit_test(test_streams_are_independent),
         cmocka_unit_test_prestate(test_settings, described),
     };

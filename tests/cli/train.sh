@@ -37,7 +37,7 @@ expect 3 'phantom_009' "$seg" run "$data" --work "$tmp/x" $short --splits "$tmp/
 # variants beside each other in one work folder, each a model folder of its own
 train="$seg train --work $work --config 2d"
 plain=$("$seg" info --hash "$work/results/2d/fold_0/checkpoint_final.h5")
-for v in three_convs no_da; do
+for v in three_convs no_da only_mirror_01; do
   expect 0 '' $train --fold 0 --variant $v
   model=$work/results/2d/${v}_seed_0
   [ "$("$seg" info --hash "$model/fold_0/checkpoint_final.h5")" != "$plain" ] || fail "$v trained the plain network"
@@ -46,6 +46,7 @@ done
 [ "$("$seg" info --hash "$work/results/2d/fold_0/checkpoint_final.h5")" = "$plain" ] || fail "a variant touched the plain training"
 "$seg" info "$work/results/2d/three_convs_seed_0/fold_0/checkpoint_final.h5" | grep -q '"variant": "three_convs"' || fail "the checkpoint does not say its variant"
 tr -d ' \n' < "$work/results/2d/no_da_seed_0/model.json" | grep -q '"mirror_axes":\[false,false,false\]' || fail "no_da mirrors in inference"
+tr -d ' \n' < "$work/results/2d/only_mirror_01_seed_0/model.json" | grep -q '"mirror_axes":\[false,true,false\]' || fail "only_mirror_01 mirrors along other axes"
 expect 0 '1 cases' "$seg" accumulate --work "$work" --config 2d --folds 0 --variant no_da -o "$tmp/cv"
 cmp "$work/results/2d/no_da_seed_0/fold_0/validation/phantom_003.png" "$tmp/cv/phantom_003.png" || fail "accumulate took others"
 expect 3 'lrr' $train --fold 0 --variant "$tmp/bad.json"

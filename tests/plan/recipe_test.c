@@ -107,9 +107,9 @@ static void wrong_variants(void **state)
 static void shipped_variants(void **state)
 {
     static const char *const name[] = {
-        "ce",    "constant_lr",  "dice",          "dice_smooth0",
-        "no_da", "no_mirroring", "momentum09",    "no_deep_supervision",
-        "relu",  "three_convs",  "three_convs_32"
+        "ce",    "constant_lr",  "dice",           "dice_smooth0",
+        "no_da", "no_mirroring", "momentum09",     "no_deep_supervision",
+        "relu",  "three_convs",  "three_convs_32", "only_mirror_01"
     };
     char *list = NULL;
     (void)state;
