@@ -1,10 +1,11 @@
 /* Training steps of a group of ranks on random data: seconds, bytes sent and foretold.
  *
- *   mpirun -np N bench_group PLANS DATASET_JSON STEPS          a group of N ranks
- *   bench_group PLANS DATASET_JSON STEPS RANKS                 alone: the share of the middle one
- * of RANKS, whose exchanges do nothing The second form measures what a rank computes on a machine
- * with fewer cores. One thread per rank. Prints one JSON object a line, for
- * benchmarks/scaling_model.py. */
+ *   mpirun -np N bench_group PLANS DATASET_JSON STEPS [0 BUCKET]   a group of N ranks
+ *   bench_group PLANS DATASET_JSON STEPS RANKS                     alone: the share of the middle
+ * one of RANKS, whose exchanges do nothing. The second form measures what a rank computes on a
+ * machine with fewer cores. BUCKET: bytes of gradients that are sent together; more than the
+ * network has: nothing is sent before the backward pass has ended. One thread per rank. Prints one
+ * JSON object a line, for benchmarks/scaling_model.py. */
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/rng.h"
@@ -96,7 +97,7 @@ static sf_status make_data(job *j)
     return SF_OK;
 }
 
-static sf_status make(job *j, sf_comm *c, int alone)
+static sf_status make(job *j, sf_comm *c, int alone, int64_t bucket)
 {
     const sf_recipe_train *t = &j->plans->recipe->train;
     if (alone > 0)
@@ -106,7 +107,7 @@ static sf_status make(job *j, sf_comm *c, int alone)
     if (j->group) sf_group_share(j->group, &j->own);
     SF_TRY(sf_network_create(&j->net, &j->own));
     sf_params_init(sf_network_params(j->net), 1, "bench", t->leaky_slope);
-    if (j->group) SF_TRY(sf_group_attach(j->group, j->net, 0, &j->prof));
+    if (j->group) SF_TRY(sf_group_attach(j->group, j->net, bucket, &j->prof));
     if (!j->group) sf_network_on_share(j->net, no_exchange, NULL);
     if (!j->group) sf_network_on_grad(j->net, no_sum, NULL);
     j->loss = (sf_loss_options){ .labels = &j->dataset->labels,
@@ -212,8 +213,9 @@ int main(int argc, char **argv)
     if (sf_mpi_start(&argc, &argv) != SF_OK) return 1;
     sf_comm *c = sf_comm_world();
     const int steps = argc > 3 ? atoi(argv[3]) : 0, alone = argc > 4 ? atoi(argv[4]) : 0;
+    const int64_t bucket = argc > 5 ? atoll(argv[5]) : 0;
     sf_status st = steps > 0 ? load(&j, argv) : SF_FAIL(SF_EINVAL, "usage: see bench_group.c");
-    if (st == SF_OK) st = make(&j, c, alone);
+    if (st == SF_OK) st = make(&j, c, alone, bucket);
     if (st == SF_OK) st = measure(&j, c, steps, alone);
     if (st == SF_OK && sf_comm_size(c) == 2) st = ping(c);
     if (st != SF_OK) sf_mpi_abort(st);
