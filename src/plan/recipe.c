@@ -95,10 +95,8 @@ static const field train_fields[] = {
     FIELD(train, deep_supervision, F_BOOL),
 };
 static const field infer_fields[] = {
-    FIELD(infer, average_probabilities, F_BOOL),
-    FIELD(infer, step, F_NUM),
-    FIELD(infer, gaussian_sigma, F_NUM),
-    FIELD(infer, mirror, F_BOOL),
+    FIELD(infer, average_probabilities, F_BOOL), FIELD(infer, step, F_NUM),
+    FIELD(infer, gaussian_sigma, F_NUM),         FIELD(infer, mirror, F_BOOL),
     FIELD(infer, mirror_last_axis, F_BOOL),
 };
 
