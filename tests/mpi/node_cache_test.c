@@ -23,7 +23,8 @@ static void write_file(const char *path, int file)
     free(data);
 }
 
-static void check_files(sf_comm *world)
+/* `writer`: rank in the job of the group's rank 0; groups side by side have files of their own. */
+static void check_files(sf_comm *world, int writer)
 {
     sf_node_cache *c;
     char path[FILES][64];
@@ -33,7 +34,8 @@ static void check_files(sf_comm *world)
     CHECK(sf_node_cache_room() > 0);
     CHECK((sf_node_cache_node_rank(c) == 0) == (rank == 0)); /* one host */
     for (int f = 0; f < FILES; f++) {
-        snprintf(path[f], sizeof path[f], "node_cache_%d_of_%d.bin", f, sf_comm_size(world));
+        snprintf(path[f], sizeof path[f], "node_cache_%d_of_%d_by_%d.bin", f, sf_comm_size(world),
+                 writer);
         if (rank == 0) write_file(path[f], f);
         CHECK_OK(sf_comm_barrier(world));
         CHECK_OK(sf_node_cache_add(c, path[f], sizes[f]));
@@ -84,8 +86,8 @@ static void check_hints(void)
 int main(int argc, char **argv)
 {
     CHECK_OK(sf_mpi_start(&argc, &argv));
-    check_files(sf_comm_world());
-    check_files(sf_comm_self());
+    check_files(sf_comm_world(), 0);
+    check_files(sf_comm_self(), sf_comm_rank(sf_comm_world()));
     check_hints();
     CHECK_OK(sf_comm_barrier(sf_comm_world()));
     sf_mpi_stop();
