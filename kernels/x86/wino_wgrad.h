@@ -28,12 +28,14 @@ static int64_t du_step(const wino_geo *g) { return g->ib * g->groups * SF_CBLOCK
 static int64_t z_blocks(const wino_geo *g) { return g->groups * OB; }
 static bool is_wide(const wino_geo *g) { return g->coords * du_step(g) <= WIDE_FLOATS; }
 
-/* V and Z of a batch against dU, which is read and written with each. */
+/* V and Z of a batch against dU, which is read and written with each: 48 tiles where the batch then
+ * stays near, else half as many, for which the third level is fast enough. */
 static int64_t batch_tiles(const wino_geo *g)
 {
     const int64_t l2 = sf_cpu_l2_bytes(), du = g->coords * du_step(g);
     const int64_t tile = g->coords * (g->ib + z_blocks(g)) * SF_CBLOCK;
     int64_t n = du > MANY_FLOATS ? MOST_TILES : 48;
+    if (!is_large(l2) && n == 48 && n * tile * 4 > 2 * l2) n = 24;
     if (is_large(l2) && !fits((du + n * tile) * 4, l2) && fits((du + UNIT * tile) * 4, l2))
         n = UNIT;
     return n < g->tiles ? n : g->tiles;
