@@ -375,9 +375,9 @@ static void fill_u(const wino_geo *g, const weights *w, const sf_block_at *b, co
 /* --- products ------------------------------------------------------------------------------- */
 
 /* M[rows][2 vectors] (+)= V[rows x 16 blocks] * U[16 blocks x CG]; V is [block][row][16], `step`
- * floats between blocks. */
+ * floats between blocks. `next`: the V of the following call. */
 FLAT void product(const int rows, int64_t blocks, const float *v, int64_t step, const float *u,
-                  const bool add, float *m)
+                  const bool add, float *m, const float *next)
 {
     V acc[ROWS][2];
 #pragma GCC unroll 16
@@ -385,8 +385,9 @@ FLAT void product(const int rows, int64_t blocks, const float *v, int64_t step, 
 #pragma GCC unroll 2
         for (int j = 0; j < 2; j++) acc[r][j] = add ? v_load(m + r * CG + j * VLEN) : v_zero();
     for (int64_t b = 0; b < blocks; b++, v += step)
-        for (int k = 0; k < SF_CBLOCK; k++, u += CG) {
+        for (int k = 0; k < SF_CBLOCK; k++, u += CG, next += SF_CBLOCK) {
             const V w0 = v_load(u), w1 = v_load(u + VLEN);
+            if (rows == ROWS) _mm_prefetch((const char *)next, _MM_HINT_T0);
 #pragma GCC unroll 2
             for (int j = 0; j < 2 * VLEN; j += SF_CBLOCK)
                 _mm_prefetch((const char *)(u + AHEAD + j), _MM_HINT_T0);
@@ -421,12 +422,14 @@ FLAT void products_sized(const wino_geo *g, int64_t count, int64_t b0, int64_t b
         for (int c = 0; c < CG; c += 2 * VLEN) {
             float *to = m + r0 * CG + c;
             int64_t r = 0;
-            if (rows == ROWS) product(ROWS, b1 - b0, x, step, u + c, add, to);
+            if (rows == ROWS)
+                product(ROWS, b1 - b0, x, step, u + c, add, to,
+                        v + v_at(g->ib, count, b0, r0 + ROWS < count ? r0 + ROWS : 0));
             if (rows == ROWS) continue;
             for (; r + ROWS / 3 <= rows; r += ROWS / 3)
-                product(ROWS / 3, b1 - b0, x + r * SF_CBLOCK, step, u + c, add, to + r * CG);
+                product(ROWS / 3, b1 - b0, x + r * SF_CBLOCK, step, u + c, add, to + r * CG, x);
             for (; r < rows; r++)
-                product(1, b1 - b0, x + r * SF_CBLOCK, step, u + c, add, to + r * CG);
+                product(1, b1 - b0, x + r * SF_CBLOCK, step, u + c, add, to + r * CG, x);
         }
     }
 }

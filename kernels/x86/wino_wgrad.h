@@ -99,9 +99,16 @@ static void add_bias(const wgrad *w, int64_t q)
 
 /* --- products -------------------------------------------------------------------------------- */
 
-/* dU[rows inputs][2 vectors] (+)= V^T Z over the tiles. */
+/* What one product of 16 inputs x CG outputs reads and writes. */
+typedef struct {
+    const float *v, *z;
+    float *du;
+} operands;
+
+/* dU[rows inputs][2 vectors] (+)= V^T Z over the tiles. `next`, if any, is read by a later call:
+ * two lines of it are fetched with each tile, `step` floats apart. */
 FLAT void grad(const int rows, int64_t tiles, const float *v, const float *z0, const float *z1,
-               const bool add, float *du)
+               const bool add, float *du, const bool fetch, const float *next, int64_t step)
 {
     V acc[8][2];
 #pragma GCC unroll 8
@@ -110,6 +117,10 @@ FLAT void grad(const int rows, int64_t tiles, const float *v, const float *z0, c
         for (int j = 0; j < 2; j++) acc[r][j] = add ? v_load(du + r * CG + j * VLEN) : v_zero();
     for (int64_t i = 0; i < tiles; i++, v += SF_CBLOCK, z0 += SF_CBLOCK, z1 += SF_CBLOCK) {
         const V y0 = v_load(z0), y1 = v_load(z1);
+        if (fetch) {
+            _mm_prefetch((const char *)(next + i * SF_CBLOCK), _MM_HINT_T0);
+            _mm_prefetch((const char *)(next + step + i * SF_CBLOCK), _MM_HINT_T0);
+        }
 #pragma GCC unroll 8
         for (int r = 0; r < rows; r++) {
             const V x = v_set1(v[r]);
@@ -123,39 +134,49 @@ FLAT void grad(const int rows, int64_t tiles, const float *v, const float *z0, c
         for (int j = 0; j < 2; j++) v_store(du + r * CG + j * VLEN, acc[r][j]);
 }
 
-FLAT void grad_block_sized(int64_t tiles, const float *v, const float *z, const bool add, float *du)
+FLAT void grad_block_sized(int64_t tiles, operands at, const bool add, const bool fetch,
+                           operands next)
 {
-    for (int c = 0; c < COLS; c++, du += 2 * VLEN) {
-        const float *z0 = z + c * tiles * SF_CBLOCK;
-        const float *z1 = BLOCK_V == 1 ? z0 + tiles * SF_CBLOCK : z0 + VLEN;
+    const int64_t block = tiles * SF_CBLOCK;
+    const float *v = at.v;
+    for (int c = 0; c < COLS; c++, at.du += 2 * VLEN, next.z += block) {
+        const float *z0 = at.z + c * block, *z1 = BLOCK_V == 1 ? z0 + block : z0 + VLEN;
         if (BLOCK_V == 1) {
-            grad(8, tiles, v, z0, z1, add, du);
-            grad(8, tiles, v + 8, z0, z1, add, du + 8 * CG);
+            grad(8, tiles, v, z0, z1, add, at.du, fetch, next.z, block);
+            grad(8, tiles, v + 8, z0, z1, add, at.du + 8 * CG, fetch, next.v, next.du - next.v);
         } else {
-            grad(6, tiles, v, z0, z1, add, du);
-            grad(6, tiles, v + 6, z0, z1, add, du + 6 * CG);
-            grad(4, tiles, v + 12, z0, z1, add, du + 12 * CG);
+            grad(6, tiles, v, z0, z1, add, at.du, fetch, next.z, 0);
+            grad(6, tiles, v + 6, z0, z1, add, at.du + 6 * CG, fetch, next.v, next.du - next.v);
+            grad(4, tiles, v + 12, z0, z1, add, at.du + 12 * CG, fetch, next.v, 0);
         }
     }
 }
 
-static void grad_block(int64_t tiles, const float *v, const float *z, float *du)
+static void grad_block(int64_t tiles, const operands *at, bool first)
 {
-    grad_block_sized(tiles, v, z, false, du);
+    if (first)
+        grad_block_sized(tiles, *at, false, false, *at);
+    else
+        grad_block_sized(tiles, *at, true, false, *at);
 }
 
-static void grad_block_add(int64_t tiles, const float *v, const float *z, float *du)
+/* From coordinate to coordinate the addresses jump: the processor does not see what comes next. */
+static void grad_block_fetch(int64_t tiles, const operands *at, bool first, const operands *next)
 {
-    grad_block_sized(tiles, v, z, true, du);
+    if (first)
+        grad_block_sized(tiles, *at, false, true, *next);
+    else
+        grad_block_sized(tiles, *at, true, true, *next);
 }
 
-static void one_grad(const wgrad *w, int k, int64_t b, int64_t group, bool first, float *du)
+/* Of coordinate k, input block b and output group; dU `du`. */
+static operands operands_of(const wgrad *w, int k, int64_t b, int64_t group, float *du)
 {
     const wino_geo *g = &w->g;
-    const float *v = w->v + k * batch_pitch(g->ib, w->count) + b * w->count * SF_CBLOCK;
-    const float *z =
-        w->z + k * batch_pitch(z_blocks(g), w->count) + group * OB * w->count * SF_CBLOCK;
-    (first ? grad_block : grad_block_add)(w->count, v, z, du);
+    return (operands){ w->v + k * batch_pitch(g->ib, w->count) + b * w->count * SF_CBLOCK,
+                       w->z + k * batch_pitch(z_blocks(g), w->count) +
+                           group * OB * w->count * SF_CBLOCK,
+                       du };
 }
 
 static float *du_at(const wgrad *w, int k, int64_t b, int64_t group)
@@ -195,8 +216,23 @@ static void narrow_block(const wgrad *w, int64_t b, int64_t group, bool first, b
     const bool alone = first && last;
     float *taps = own + CUBE, *du = alone ? taps + TAPS : du_at(w, 0, b, group);
     const int64_t pitch = alone ? DU_PITCH : du_step(&w->g);
-    for (int k = 0; k < w->g.coords; k++) one_grad(w, k, b, group, first, du + k * pitch);
+    for (int k = 0; k < w->g.coords; k++) {
+        const int then = k + 1 < w->g.coords ? k + 1 : k;
+        const operands at = operands_of(w, k, b, group, du + k * pitch);
+        const operands next = operands_of(w, then, b, group, du + then * pitch);
+        grad_block_fetch(w->count, &at, first, &next);
+    }
     if (last) write_taps(w, b, group, du, pitch, taps, own);
+}
+
+/* All of dU of one coordinate. */
+static void all_pairs(const wgrad *w, int k, bool first)
+{
+    for (int64_t b = 0; b < w->g.ib; b++)
+        for (int64_t group = 0; group < w->g.groups; group++) {
+            const operands at = operands_of(w, k, b, group, du_at(w, k, b, group));
+            grad_block(w->count, &at, first);
+        }
 }
 
 static void run_batch(const wgrad *w, bool first, bool last, int threads)
@@ -218,10 +254,7 @@ static void run_batch(const wgrad *w, bool first, bool last, int threads)
 #pragma omp for schedule(static) nowait
         for (int64_t q = 0; q < g->ob; q++) add_bias(w, q);
 #pragma omp for schedule(dynamic, 1)
-        for (int64_t k = 0; k < (w->wide ? g->coords : 0); k++)
-            for (int64_t i = 0; i < pairs; i++)
-                one_grad(w, (int)k, i / g->groups, i % g->groups, first,
-                         du_at(w, (int)k, i / g->groups, i % g->groups));
+        for (int64_t k = 0; k < (w->wide ? g->coords : 0); k++) all_pairs(w, (int)k, first);
 #pragma omp for schedule(dynamic, 1)
         for (int64_t i = 0; i < (w->wide && !last ? 0 : pairs); i++) {
             const int64_t b = i / g->groups, group = i % g->groups;
