@@ -294,90 +294,15 @@ static void transform_tile(const wino_geo *g, wino_op op, const source *s, int64
     (in ? sweep_in : sweep_adj)(k[0], g->t[1], g->t[2], cube, z, to, out);
 }
 
-/* --- weights -------------------------------------------------------------------------------- */
-
-/* dst[i][16] = src[lane][i] for `count` i; lanes past the last read as 0. What lies `ahead` floats
- * further is wanted next. */
-static void to_lanes(const float *src, int64_t lane_stride, int lanes, int64_t count, int64_t ahead,
-                     float *dst)
-{
-    for (int64_t i = 0; i < count; i += VLEN)
-        for (int h = 0; h < BLOCK_V; h++) {
-            const int n = count - i < VLEN ? (int)(count - i) : VLEN;
-            V r[VLEN];
-            for (int l = 0; l < VLEN && h * VLEN + l < lanes; l++)
-                _mm_prefetch((const char *)(src + (h * VLEN + l) * lane_stride + i + ahead),
-                             _MM_HINT_T1);
-#pragma GCC unroll 16
-            for (int l = 0; l < VLEN; l++)
-                r[l] = h * VLEN + l < lanes ? v_load_part(src + (h * VLEN + l) * lane_stride + i, n)
-                                            : v_zero();
-            v_transpose(r);
-            for (int k = 0; k < n; k++) v_store(dst + (i + k) * SF_CBLOCK + h * VLEN, r[k]);
-        }
-}
-
-/* The reverse; lanes past the last are not written. */
-static void from_lanes(const float *src, int64_t count, float *dst, int64_t lane_stride, int lanes)
-{
-    for (int64_t i = 0; i < count; i += VLEN)
-        for (int h = 0; h < BLOCK_V; h++) {
-            const int n = count - i < VLEN ? (int)(count - i) : VLEN;
-            V r[VLEN];
-#pragma GCC unroll 16
-            for (int k = 0; k < VLEN; k++)
-                r[k] = k < n ? v_load(src + (i + k) * SF_CBLOCK + h * VLEN) : v_zero();
-            v_transpose(r);
-            for (int l = 0; l < VLEN && h * VLEN + l < lanes; l++)
-                v_store_part(dst + (h * VLEN + l) * lane_stride + i, n, r[l]);
-        }
-}
-
-typedef struct {
-    const float *weight; /* PyTorch's order */
-    int64_t in, out;     /* true channels */
-    int k[3];
-    bool swap; /* gradient of the input: taps reversed, roles of the channels exchanged */
-} weights;
-
-static weights weights_of(const sf_conv *c, const void *weight, bool swap)
-{
-    return (
-        weights){ weight, c->in.c, c->out.c, { c->kernel[0], c->kernel[1], c->kernel[2] }, swap };
-}
-
-/* Rows of 16 inputs of block `b` to the 16 outputs of block `q`, all coordinates: element (k, r)
- * lies at to[k * pitch + r * CG]. */
-static void fill_u(const wino_geo *g, const weights *w, const sf_block_at *b, const sf_block_at *q,
-                   float *to, int64_t pitch, float *taps, float *cube)
-{
-    const int *k = w->k, count = k[0] * k[1] * k[2];
-    memset(taps, 0, (size_t)(SF_CBLOCK * count * SF_CBLOCK) * sizeof *taps);
-    if (!w->swap)
-        to_lanes(w->weight + (q->first * w->in + b->first) * count, w->in * count, (int)q->lanes,
-                 b->lanes * count, SF_CBLOCK * count, taps);
-    for (int64_t r = 0; w->swap && r < b->lanes; r++)
-        to_lanes(w->weight + ((b->first + r) * w->in + q->first) * count, count, (int)q->lanes,
-                 count, SF_CBLOCK * w->in * count, taps + r * count * SF_CBLOCK);
-    const int64_t row = g->t[2] * SF_CBLOCK, plane = g->t[1] * row;
-    const int64_t s = w->swap ? -SF_CBLOCK : SF_CBLOCK;
-    const wino_walk from = { s * k[1] * k[2], s * k[2], s }, x = { plane, row, SF_CBLOCK };
-    const wino_walk y = { plane, SF_CBLOCK, row }, z = { row, SF_CBLOCK, plane };
-    const wino_walk u = { g->t[2] * pitch, pitch, g->t[1] * g->t[2] * pitch };
-    for (int r = 0; r < SF_CBLOCK; r++, taps += count * SF_CBLOCK) {
-        const float *first = w->swap ? taps + (count - 1) * SF_CBLOCK : taps;
-        sweep_wgt(g->kind[2], k[0], k[1], first, from, cube, x);
-        sweep_wgt(g->kind[1], k[0], g->t[2], cube, y, cube, y);
-        sweep_wgt(g->kind[0], g->t[1], g->t[2], cube, z, to + r * CG, u);
-    }
-}
+#include "kernels/x86/wino_weights.h"
 
 /* --- products ------------------------------------------------------------------------------- */
 
 /* M[rows][2 vectors] (+)= V[rows x 16 blocks] * U[16 blocks x CG]; V is [block][row][16], `step`
- * floats between blocks. `next`: the V of the following call. */
+ * floats between blocks. What is fetched ahead: U, or in a deep pass, where U stays near, `next`,
+ * the V of the following call. */
 FLAT void product(const int rows, int64_t blocks, const float *v, int64_t step, const float *u,
-                  const bool add, float *m, const float *next)
+                  const bool add, const bool deep, float *m, const float *next)
 {
     V acc[ROWS][2];
 #pragma GCC unroll 16
@@ -387,10 +312,10 @@ FLAT void product(const int rows, int64_t blocks, const float *v, int64_t step, 
     for (int64_t b = 0; b < blocks; b++, v += step)
         for (int k = 0; k < SF_CBLOCK; k++, u += CG, next += SF_CBLOCK) {
             const V w0 = v_load(u), w1 = v_load(u + VLEN);
-            if (rows == ROWS) _mm_prefetch((const char *)next, _MM_HINT_T0);
-#pragma GCC unroll 2
-            for (int j = 0; j < 2 * VLEN; j += SF_CBLOCK)
-                _mm_prefetch((const char *)(u + AHEAD + j), _MM_HINT_T0);
+            if (deep && rows == ROWS) _mm_prefetch((const char *)next, _MM_HINT_T0);
+            if (!deep) _mm_prefetch((const char *)(u + AHEAD), _MM_HINT_T0);
+            if (!deep && BLOCK_V == 1)
+                _mm_prefetch((const char *)(u + AHEAD + SF_CBLOCK), _MM_HINT_T0);
 #pragma GCC unroll 16
             for (int r = 0; r < rows; r++) {
                 const V x = v_set1(v[r * SF_CBLOCK + k]);
@@ -414,7 +339,7 @@ static int64_t v_at(int64_t blocks, int64_t count, int64_t b, int64_t i)
 
 /* All rows for blocks [b0, b1) of the input. */
 FLAT void products_sized(const wino_geo *g, int64_t count, int64_t b0, int64_t b1, const float *v,
-                         const float *u, const bool add, float *m)
+                         const float *u, const bool add, const bool deep, float *m)
 {
     for (int64_t r0 = 0; r0 < count; r0 += ROWS) {
         const int64_t rows = count - r0 < ROWS ? count - r0 : ROWS, step = rows * SF_CBLOCK;
@@ -423,20 +348,21 @@ FLAT void products_sized(const wino_geo *g, int64_t count, int64_t b0, int64_t b
             float *to = m + r0 * CG + c;
             int64_t r = 0;
             if (rows == ROWS)
-                product(ROWS, b1 - b0, x, step, u + c, add, to,
+                product(ROWS, b1 - b0, x, step, u + c, add, deep, to,
                         v + v_at(g->ib, count, b0, r0 + ROWS < count ? r0 + ROWS : 0));
             if (rows == ROWS) continue;
             for (; r + ROWS / 3 <= rows; r += ROWS / 3)
-                product(ROWS / 3, b1 - b0, x + r * SF_CBLOCK, step, u + c, add, to + r * CG, x);
+                product(ROWS / 3, b1 - b0, x + r * SF_CBLOCK, step, u + c, add, deep, to + r * CG,
+                        x);
             for (; r < rows; r++)
-                product(1, b1 - b0, x + r * SF_CBLOCK, step, u + c, add, to + r * CG, x);
+                product(1, b1 - b0, x + r * SF_CBLOCK, step, u + c, add, deep, to + r * CG, x);
         }
     }
 }
 
 static void products(const wino_geo *g, int64_t count, const float *v, const float *u, float *m)
 {
-    products_sized(g, count, 0, g->ib, v, u, false, m);
+    products_sized(g, count, 0, g->ib, v, u, false, false, m);
 }
 
 /* Blocks [b0, b1) of the inputs; the first start the sums. */
@@ -444,9 +370,9 @@ static void products_part(const wino_geo *g, int64_t count, int64_t b0, int64_t 
                           const float *u, float *m)
 {
     if (b0 == 0)
-        products_sized(g, count, b0, b1, v, u, false, m);
+        products_sized(g, count, b0, b1, v, u, false, true, m);
     else
-        products_sized(g, count, b0, b1, v, u, true, m);
+        products_sized(g, count, b0, b1, v, u, true, true, m);
 }
 
 /* --- storing -------------------------------------------------------------------------------- */
