@@ -194,13 +194,12 @@ static sf_status plan_norm(sf_network *net, sf_node *nd, int index)
     return add_block(net, lanes * 2 * (int64_t)sizeof(double), back, back, &nd->total);
 }
 
-static int64_t node_scratch(const sf_network *net, const sf_node *nd)
+static int64_t node_scratch(const sf_node *nd, int threads)
 {
     size_t bytes = 0;
-    if (nd->conv_impl && nd->conv_impl->scratch)
-        bytes = nd->conv_impl->scratch(&nd->conv, net->threads);
+    if (nd->conv_impl && nd->conv_impl->scratch) bytes = nd->conv_impl->scratch(&nd->conv, threads);
     if (nd->convt_impl && nd->convt_impl->scratch)
-        bytes = nd->convt_impl->scratch(&nd->convt, net->threads);
+        bytes = nd->convt_impl->scratch(&nd->convt, threads);
     return (int64_t)bytes;
 }
 
@@ -213,17 +212,38 @@ static int64_t partial_bytes(const sf_network *net, const sf_node *nd)
     return bytes;
 }
 
+/** Bytes for a backward pass: that of its kernel, or of a team (graph.h) where the leaves are many
+ * and what they need is little. Threads that share a leaf write and read the same lines, which
+ * costs more than the sums where these are short. */
+static int64_t plan_team(const sf_network *net, sf_node *nd, int64_t scratch)
+{
+    enum { MOST_BYTES = 96 << 20 };
+    const int64_t own = align64(node_scratch(nd, 1));
+    nd->team = 1;
+    nd->team_scratch = own;
+    nd->team_bytes = partial_bytes(net, nd) + own;
+    if (net->threads < 2 || net->threads > SF_MAX_TEAM || nd->leaves * net->batch < net->threads ||
+        nd->team_bytes > MOST_BYTES / net->threads)
+        return scratch;
+    nd->team = net->threads;
+    const int64_t all = nd->team_bytes * nd->team;
+    return all > scratch ? all : scratch;
+}
+
 static sf_status plan_node(sf_network *net, int index)
 {
     sf_node *nd = &net->node[index];
     const int back = step_back(net, index);
-    const int64_t scratch = node_scratch(net, nd);
+    int64_t scratch = node_scratch(nd, net->threads);
     SF_TRY(add_block(net, scratch, index, index, &nd->scratch_fwd));
     SF_TRY(plan_norm(net, nd, index));
     if (!net->training) return SF_OK;
+    if (nd->weight >= 0) {
+        nd->leaves = sf_graph_leaves(nd->kind == SF_NODE_CONVT ? nd->convt.in : nd->conv.out);
+        scratch = plan_team(net, nd, scratch);
+    }
     SF_TRY(add_block(net, scratch, back, back, &nd->scratch_bwd));
     if (nd->weight < 0) return SF_OK;
-    nd->leaves = sf_graph_leaves(nd->kind == SF_NODE_CONVT ? nd->convt.in : nd->conv.out);
     /* the lowest partial sum is the gradient itself */
     nd->parts = sf_graph_tree_depth(net, nd->leaves) - 1;
     return add_block(net, nd->parts * partial_bytes(net, nd), back, back, &nd->partial);

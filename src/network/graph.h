@@ -61,6 +61,9 @@ typedef struct {
     int affine;             /* block of mean, rstd, scale, shift, each [n][sf_cpad(c)] */
 } sf_value;
 
+/** Leaves that are summed at the same time, at most. */
+enum { SF_MAX_TEAM = 64 };
+
 typedef struct {
     sf_node_kind kind;
     int n_in, in[2], out;          /* values; concatenation order */
@@ -69,12 +72,14 @@ typedef struct {
     const sf_conv_impl *conv_impl;
     sf_convt convt; /* CONVT */
     const sf_convt_impl *convt_impl;
-    int window[3];                /* POOL */
-    int level;                    /* HEAD: index of its logits */
-    int64_t leaves;               /* blocks of slices per sample in the weight gradient */
-    int stats, sums, total;       /* blocks: statistics, norm backward per slice and per sample */
-    int partial, parts;           /* block of `parts` partial sums of the weight gradient */
-    int scratch_fwd, scratch_bwd; /* blocks: kernel workspace */
+    int window[3];          /* POOL */
+    int level;              /* HEAD: index of its logits */
+    int64_t leaves;         /* blocks of slices per sample in the weight gradient */
+    int stats, sums, total; /* blocks: statistics, norm backward per slice and per sample */
+    int partial, parts;     /* block of `parts` partial sums of the weight gradient */
+    int team;               /* threads that sum leaves of their own; 1: all share each leaf */
+    int64_t team_bytes, team_scratch; /* of one of them, and its kernel's workspace within */
+    int scratch_fwd, scratch_bwd;     /* blocks: kernel workspace */
 } sf_node;
 
 typedef struct {
