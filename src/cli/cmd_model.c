@@ -1,4 +1,4 @@
-/* Commands on models: train, select, predict, evaluate. */
+/* Commands on models: train, select, predict. */
 #include "base/log.h"
 #include "base/mem.h"
 #include "cli/command.h"
@@ -262,66 +262,4 @@ sf_status sf_cmd_predict(int argc, char **argv)
              "--part-id must be 0..%lld (--num-parts %lld)", (long long)w.num_parts - 1,
              (long long)w.num_parts);
     return predict(&w);
-}
-
-static sf_status print_summary(const sf_summary *s, const sf_labels *labels)
-{
-    sf_table *t = NULL;
-    char *text = NULL;
-    sf_status st;
-    SF_GOTO(end, st, sf_table_create(&t, 2));
-    SF_GOTO(end, st, sf_table_cell(t, "label"));
-    SF_GOTO(end, st, sf_table_cell(t, "mean Dice"));
-    for (int e = 0; e < labels->n_eval; e++) {
-        SF_GOTO(end, st, sf_table_cell(t, "%s %s", labels->eval[e].key, labels->eval[e].name));
-        SF_GOTO(end, st, sf_table_cell(t, "%.4f", s->mean_dice[e]));
-    }
-    SF_GOTO(end, st, sf_table_cell(t, "foreground mean"));
-    SF_GOTO(end, st, sf_table_cell(t, "%.4f", s->foreground_dice));
-    SF_GOTO(end, st, sf_table_text(&text, t));
-    fputs(text, stdout);
-end:
-    sf_mem_free(text);
-    sf_table_destroy(&t);
-    return st;
-}
-
-sf_status sf_cmd_evaluate(int argc, char **argv)
-{
-    const char *pred = NULL, *ref = NULL, *out = NULL, *dataset_json = NULL;
-    bool chill = false, done = false;
-    sf_arg args[] = {
-        SF_ARG("pred", 'p', STR, &pred, "DIR", "segmentations", .required = true),
-        SF_ARG("ref", 'r', STR, &ref, "DIR", "reference labels of the same names",
-               .required = true),
-        SF_ARG("dataset-json", 'd', STR, &dataset_json, "FILE",
-               "labels; default: dataset.json in or above REF, or in PRED"),
-        SF_ARG("output", 'o', STR, &out, "FILE", "summary.json to write", .required = true),
-        SF_ARG("chill", 0, FLAG, &chill, NULL, "references without a segmentation are left out"),
-        SF_ARG_END,
-    };
-    const sf_arg_table table = { "evaluate", "compare segmentations with references", NULL, args };
-    SF_TRY(sf_cli_parse(&table, argc, argv, &done));
-    if (done) return SF_OK;
-    char guess[3][SF_PATH_MAX];
-    SF_TRY(sf_path_join(guess[0], ref, "dataset.json", NULL));
-    SF_TRY(sf_path_join(guess[1], ref, "../dataset.json", NULL));
-    SF_TRY(sf_path_join(guess[2], pred, "dataset.json", NULL));
-    for (int i = 0; i < 3 && !dataset_json; i++) {
-        if (sf_path_is_file(guess[i])) dataset_json = guess[i];
-    }
-    SF_CHECK(dataset_json, SF_EINVAL, "no dataset.json near %s: give --dataset-json", ref);
-    sf_dataset *d = NULL;
-    sf_summary *s = NULL;
-    sf_status st;
-    SF_GOTO(end, st, sf_dataset_from_json(&d, dataset_json));
-    SF_GOTO(end, st,
-            sf_evaluate_folders(&s, ref, pred, d->file_ending, &d->labels, chill,
-                                sf_threads_available()));
-    SF_GOTO(end, st, sf_summary_save(s, &d->labels, out));
-    SF_GOTO(end, st, print_summary(s, &d->labels));
-end:
-    sf_summary_destroy(&s);
-    sf_dataset_destroy(&d);
-    return st;
 }

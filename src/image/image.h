@@ -91,6 +91,8 @@ sf_status sf_image_copy(const char *from, const char *to);
 /** Is there a format for files of this ending (".nii.gz")? SF_EUNSUPPORTED names `where` and says
  *  what to convert to; for DICOM also with what. */
 sf_status sf_image_check_ending(const char *ending, const char *where);
+/** The ending by which a file is read, ".nii.gz" of "case_001.nii.gz"; SF_EUNSUPPORTED as above. */
+sf_status sf_image_ending(const char **ending, const char *file);
 /** Is this file DICOM (by its ending, or "DICM" at byte 128), or a folder that begins with such? */
 bool sf_image_is_dicom(const char *path);
 /** The advice for DICOM, without a file name in front. */

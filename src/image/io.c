@@ -57,6 +57,14 @@ sf_status sf_image_check_ending(const char *ending, const char *where)
         dicom ? sf_image_dicom_advice() : "convert them to .nii.gz, .mha, .nrrd, .png or .tif");
 }
 
+sf_status sf_image_ending(const char **ending, const char *file)
+{
+    const sf_format_row *row = NULL;
+    SF_TRY(sf_format_find(&row, file));
+    *ending = row->ending;
+    return SF_OK;
+}
+
 sf_status sf_format_companion(char out[SF_PATH_MAX], const char *file)
 {
     static const struct {

@@ -251,6 +251,21 @@ sf_status sf_dataset_from_json(sf_dataset **out, const char *json_path)
     return SF_OK;
 }
 
+sf_status sf_dataset_of_labels(sf_dataset **out, const int *label, int n, int ignore,
+                               const char *file_ending)
+{
+    sf_dataset *d = NULL;
+    sf_status st;
+    SF_TRY(sf_mem_calloc(&d, 1, sizeof *d, SF_MEM_MISC));
+    SF_GOTO(failed, st, sf_mem_strdup(&d->file_ending, file_ending));
+    SF_GOTO(failed, st, sf_labels_list(&d->labels, label, n, ignore, "the list of labels"));
+    *out = d;
+    return SF_OK;
+failed:
+    sf_dataset_destroy(&d);
+    return st;
+}
+
 void sf_dataset_destroy(sf_dataset **d)
 {
     if (!d || !*d) return;

@@ -59,6 +59,10 @@ sf_status sf_dataset_load(sf_dataset **out, const char *dir);
  *  The name is that of the folder the file lies in. Where plans.json lies beside it (a model), its
  *  `image_reader_writer` is followed, or refused by name (SF_EUNSUPPORTED). */
 sf_status sf_dataset_from_json(sf_dataset **out, const char *json_path);
+/** No file: labels, each to be scored by itself, an ignore label or -1, and the ending of the label
+ *  files. Holds nothing else. SF_EINVAL: a label twice, below 1, or the ignore label. */
+sf_status sf_dataset_of_labels(sf_dataset **out, const int *label, int n, int ignore,
+                               const char *file_ending);
 void sf_dataset_destroy(sf_dataset **d);
 
 /** Read the channel files of a case as image (image.h: sf_image_read_as), or the first one's

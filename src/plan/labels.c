@@ -204,6 +204,25 @@ sf_status sf_labels_parse(sf_labels *l, const json_t *root, const char *where)
     return st;
 }
 
+sf_status sf_labels_list(sf_labels *l, const int *label, int n, int ignore, const char *where)
+{
+    SF_CHECK(n > 0 && n <= MAX_REGIONS, SF_EINVAL, "%s: 1 to %d labels are possible, not %d", where,
+             (int)MAX_REGIONS, n);
+    l->ignore = ignore;
+    for (int i = 0; i < n; i++) {
+        char name[16];
+        SF_CHECK(label[i] > 0 && label[i] <= MAX_LABEL, SF_EINVAL,
+                 "%s: label %d; 1 to %d are possible", where, label[i], (int)MAX_LABEL);
+        SF_CHECK(label[i] != ignore, SF_EINVAL, "%s: %d is the ignore label", where, ignore);
+        for (int k = 0; k < i; k++)
+            SF_CHECK(label[k] != label[i], SF_EINVAL, "%s: label %d comes twice", where, label[i]);
+        snprintf(name, sizeof name, "%d", label[i]);
+        SF_TRY(add_eval(l, name, &label[i], 1, false));
+        if (label[i] >= l->n_labels) l->n_labels = label[i] + 1;
+    }
+    return make_region_bits(l);
+}
+
 void sf_labels_free(sf_labels *l)
 {
     for (int e = 0; e < l->n_eval; e++) {

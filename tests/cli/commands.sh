@@ -126,6 +126,22 @@ expect 0 'foreground mean Dice' "$seg" determine-postprocessing -p "$tmp/cv_$bes
 cmp "$tmp/pp.json" "$work/postprocessing.json" || fail "the decision is not that of the selection"
 expect 0 '5 cases post-processed' "$seg" apply-postprocessing -p "$tmp/cv_$best" -f "$tmp/pp.json" -o "$tmp/treated"
 expect 0 'foreground mean' "$seg" evaluate --pred "$tmp/treated" --ref "$data/labelsTr" -o "$tmp/treated.json"
+# labels by hand: as those of dataset.json; one that is ignored leaves its voxels out; gaps are allowed
+by_hand() { expect 0 'foreground mean' "$seg" evaluate -p "$tmp/treated" -r "$data/labelsTr" -o "$tmp/hand.json" "$@"; }
+by_hand --labels 1,2
+cmp "$tmp/hand.json" "$tmp/treated.json" || fail "labels by hand are scored in another way"
+by_hand --labels 2
+cp "$tmp/hand.json" "$tmp/two.json"; grep -q '"2": {' "$tmp/hand.json" || fail "label 2 is not scored"
+if grep -q '"1": {' "$tmp/hand.json"; then fail "label 1 is scored"; fi
+n_ref() { grep -A12 '"foreground_mean"' "$tmp/hand.json" | sed -n 's/.*"n_ref": \([0-9.]*\).*/\1/p'; }
+all=$(n_ref); by_hand --labels 2 --ignore-label 1
+[ -n "$all" ] && [ "$(n_ref)" = "$all" ] || fail "another label's voxels count: $(n_ref), not $all"
+if cmp -s "$tmp/hand.json" "$tmp/two.json"; then fail "--ignore-label changes nothing"; fi
+expect 2 'comes twice' "$seg" evaluate -p "$tmp/treated" -r "$data/labelsTr" -o "$tmp/x.json" --labels 1,1
+expect 2 'ignore label' "$seg" evaluate -p "$tmp/treated" -r "$data/labelsTr" -o "$tmp/x.json" --labels 1 --ignore-label 1
+expect 2 'not a label' "$seg" evaluate -p "$tmp/treated" -r "$data/labelsTr" -o "$tmp/x.json" --labels 1,b
+expect 2 'give one of them' "$seg" evaluate -p "$tmp/treated" -r "$data/labelsTr" -o "$tmp/x.json" --labels 1 -d "$data/dataset.json"
+expect 2 'goes with' "$seg" evaluate -p "$tmp/treated" -r "$data/labelsTr" -o "$tmp/x.json" --ignore-label 1
 expect 2 'also an input' "$seg" apply-postprocessing -p "$tmp/treated" -f "$tmp/pp.json" -o "$tmp/treated"
 expect 0 '[23] cases' "$seg" accumulate --work "$work" --config 2d --folds 1 -o "$tmp/cv_one"
 expect 3 'is missing' "$seg" determine-postprocessing -p "$tmp/cv_one" -r "$data/labelsTr" -o "$tmp/x.json"
