@@ -41,6 +41,10 @@ void sf_comm_destroy(sf_comm **c);
  * others by number). Of the ranks that have it, the lowest keeps its error text; every other rank
  * gets "rank R on HOST: text" (R counted in the world). */
 sf_status sf_comm_agree(sf_comm *c, sf_status mine);
+/** Not collective: did the last sf_comm_agree of this comm return a failure, so that all its ranks
+ * leave what they were doing? A failure that only one rank knows of leaves the others waiting for
+ * it: end the job (sf_mpi_abort). One rank: true. */
+bool sf_comm_all_know(const sf_comm *c);
 sf_status sf_comm_barrier(sf_comm *c);
 sf_status sf_comm_bcast(sf_comm *c, void *data, size_t bytes, int root);
 /** Collective. Sum in rank order 0,1,2,... (a fixed order; same on all ranks). */

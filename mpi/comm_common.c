@@ -9,6 +9,8 @@ int sf_comm_rank(const sf_comm *c) { return c->rank; }
 
 int sf_comm_size(const sf_comm *c) { return c->size; }
 
+bool sf_comm_all_know(const sf_comm *c) { return c->size == 1 || c->failed; }
+
 const char *sf_comm_host(void)
 {
     static _Thread_local char host[SF_COMM_HOST_MAX];

@@ -116,6 +116,7 @@ sf_status sf_comm_split(sf_comm **out, sf_comm *c, int color, int key)
     sf_status st = sf_mem_calloc(&made, 1, sizeof *made, SF_MEM_MISC);
     SF_GOTO(fail, st, sf_comm_agree(c, st));
     *made = *c;
+    made->failed = false;
     if (c->size > 1) {
         int rc = MPI_Comm_split(c->mpi, color < 0 ? MPI_UNDEFINED : color, key, &made->mpi);
         if (rc != MPI_SUCCESS) {
@@ -158,6 +159,7 @@ sf_status sf_comm_of(sf_comm **out, sf_comm *c, const int *ranks, int n)
     *out = NULL;
     SF_TRY(sf_mem_calloc(&made, 1, sizeof *made, SF_MEM_MISC));
     *made = *c;
+    made->failed = false;
     made->mpi = MPI_COMM_NULL;
     made->size = n;
     for (made->rank = 0; made->rank < n && ranks[made->rank] != c->rank;) made->rank++;
@@ -224,8 +226,10 @@ sf_status sf_comm_agree(sf_comm *c, sf_status mine)
     /* one number decides: the worst status, then the lowest rank that has it */
     int64_t key = severity(mine) * ((int64_t)1 << 32) + (INT_MAX - c->rank), top = 0;
     MPI_Request request;
+    c->failed = false;
     SF_MPI_WAIT(MPI_Iallreduce(&key, &top, 1, MPI_INT64_T, MPI_MAX, c->mpi, &request));
-    if (top >> 32 == 0) return SF_OK;
+    c->failed = top >> 32 != 0;
+    if (!c->failed) return SF_OK;
     const int root = INT_MAX - (int)(top & 0xffffffff);
     verdict v;
     if (root == c->rank) fill_verdict(&v, c, mine);

@@ -9,6 +9,7 @@
 struct sf_comm {
     int rank, size;
     int world_rank; /* for texts */
+    bool failed;    /* what the last sf_comm_agree said */
 #ifdef SEGFLEET_MPI
     MPI_Comm mpi; /* MPI_COMM_NULL with one rank: such a comm never calls MPI */
     bool has_hints;

@@ -102,7 +102,7 @@ static json_t *forecast_json(const sf_group_forecast *f, int ranks)
 static sf_status groups_json(json_t *to, const sf_estimate_options *o, const sf_config *c)
 {
     const int64_t batch = o->batch > 0 ? o->batch : c->batch_size;
-    const int64_t most = sf_group_most(&c->arch, c->patch, batch);
+    const int64_t most = sf_group_most(c->patch, batch);
     for (int64_t ranks = 1; ranks <= most;
          ranks = ranks < most && 2 * ranks > most ? most : 2 * ranks) {
         sf_group_forecast f;

@@ -59,7 +59,7 @@ static sf_status train(const sf_project *p, sf_comm *group, const char *config, 
                                  .checkpoint_seconds = p->o->checkpoint_seconds,
                                  .stop = p->o->stop,
                                  .stop_user = p->o->stop_user,
-                                 .leave = leave,
+                                 .leave = seat ? leave : NULL,
                                  .leave_user = seat,
                                  .save_probabilities = p->o->ensembles,
                                  .pretrained = p->o->pretrained,
@@ -86,7 +86,7 @@ static sf_status train_on(const sf_project *p, sf_comm *group, const char *confi
     const sf_config *cfg;
     sf_comm *part = NULL;
     SF_TRY(sf_comm_agree(group, sf_plans_config(&cfg, p->plans, config)));
-    const int64_t most = sf_group_most(&cfg->arch, cfg->patch, batch_of(p, cfg));
+    const int64_t most = sf_group_most(cfg->patch, batch_of(p, cfg));
     if (sf_comm_size(group) <= most) return train(p, group, config, fold, seat);
     /* ranks for which there is nothing left wait */
     const int rank = sf_comm_rank(group);

@@ -148,22 +148,31 @@ static sf_status forward_head(sf_network *net, sf_node *nd)
     return SF_OK;
 }
 
+/** The slices of an input that those which this network makes of `out` are made of, where windows
+ *  and sums do not reach over a cut. */
+static sf_input own_input(const sf_network *net, int value, const sf_value *out)
+{
+    sf_input in = input_of(net, value, false);
+    if (out->split) in.x = part_of(net, &net->value[value], net->value[value].raw);
+    return in;
+}
+
 static sf_status forward_pool(sf_network *net, sf_node *nd)
 {
     const sf_value *v = &net->value[nd->out];
-    const sf_input in = input_of(net, nd->in[0], false);
-    const sf_view out = view_of(net, v, v->raw);
+    const sf_input in = own_input(net, nd->in[0], v);
+    const sf_view out = part_of(net, v, v->raw);
     sf_pool_forward(&in, nd->window, &out, net->threads);
-    return SF_OK;
+    return sf_exec_share_value(net, v, v->raw, v->share);
 }
 
 static sf_status forward_add(sf_network *net, sf_node *nd)
 {
     const sf_value *v = &net->value[nd->out];
-    const sf_input a = input_of(net, nd->in[0], false), b = input_of(net, nd->in[1], false);
-    const sf_view out = view_of(net, v, v->raw);
+    const sf_input a = own_input(net, nd->in[0], v), b = own_input(net, nd->in[1], v);
+    const sf_view out = part_of(net, v, v->raw);
     sf_residual_add(&a, &b, &out, net->threads);
-    return SF_OK;
+    return sf_exec_share_value(net, v, v->raw, v->share);
 }
 
 /* --- weight gradients: leaves folded in one fixed tree -------------------------------------- */
@@ -473,10 +482,22 @@ static sf_status backward_head(sf_network *net, sf_node *nd)
     return backward_conv(net, nd);
 }
 
+/** The slices of a pool's gradient that its input's slab is made of: the own ones, also of a thin
+ *  resolution, whose gradient all ranks have. Cuts lie between two windows. */
+static sf_view pooled_gradient(const sf_network *net, const sf_node *nd)
+{
+    const sf_value *v = &net->value[nd->out], *in = &net->value[nd->in[0]];
+    const sf_view whole = view_of(net, v, v->grad);
+    const int window = nd->window[in->shape.d > 1 ? 0 : 1];
+    int64_t lo, hi;
+    if (!in->split) return whole;
+    sf_graph_own_slices(net, in->shape, &lo, &hi);
+    return sf_view_slab(&whole, lo / window, hi / window);
+}
+
 static sf_status backward_pool(sf_network *net, sf_node *nd)
 {
-    const sf_value *v = &net->value[nd->out];
-    const sf_view g = view_of(net, v, v->grad);
+    const sf_view g = pooled_gradient(net, nd);
     bool accumulate;
     const sf_view din = input_gradient(net, nd->in[0], &accumulate);
     sf_pool_backward(&g, nd->window, &din, accumulate, net->threads);
@@ -486,8 +507,8 @@ static sf_status backward_pool(sf_network *net, sf_node *nd)
 static sf_status backward_add(sf_network *net, sf_node *nd)
 {
     const sf_value *v = &net->value[nd->out];
-    sf_residual_bwd r = { .sum = view_of(net, v, v->raw),
-                          .g = view_of(net, v, v->grad),
+    sf_residual_bwd r = { .sum = part_of(net, v, v->raw),
+                          .g = part_of(net, v, v->grad),
                           .slope = v->slope,
                           .threads = net->threads };
     r.ga = input_gradient(net, nd->in[0], &r.accumulate_a);

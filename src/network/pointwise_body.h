@@ -17,6 +17,12 @@ static inline void NAME(load)(const sf_input *in, int64_t n, int64_t cb, const S
     }
 }
 
+/** First element of the t-th channel block of a view, counted over its samples. */
+static inline int64_t NAME(block_at)(const sf_view *v, int64_t t, int64_t blocks)
+{
+    return t / blocks * v->stride_n + t % blocks * v->stride_c;
+}
+
 static void NAME(residual_add)(const sf_input *a, const sf_input *b, const sf_view *out,
                                int threads)
 {
@@ -27,26 +33,35 @@ static void NAME(residual_add)(const sf_input *a, const sf_input *b, const sf_vi
 #pragma omp parallel for num_threads(threads) schedule(static) collapse(2)
     for (int64_t t = 0; t < tasks; t++)
         for (int64_t v = 0; v < voxels; v++) {
-            const int64_t at = (t * voxels + v) * SF_CBLOCK;
+            const S *pa = xa + NAME(block_at)(&a->x, t, blocks) + v * SF_CBLOCK;
+            const S *pb = xb + NAME(block_at)(&b->x, t, blocks) + v * SF_CBLOCK;
+            S *sum = y + NAME(block_at)(out, t, blocks) + v * SF_CBLOCK;
             T la[SF_CBLOCK], lb[SF_CBLOCK];
-            NAME(load)(a, t / blocks, t % blocks, xa + at, la);
-            NAME(load)(b, t / blocks, t % blocks, xb + at, lb);
-            for (int k = 0; k < SF_CBLOCK; k++) y[at + k] = PUT(la[k] + lb[k]);
+            NAME(load)(a, t / blocks, t % blocks, pa, la);
+            NAME(load)(b, t / blocks, t % blocks, pb, lb);
+            for (int k = 0; k < SF_CBLOCK; k++) sum[k] = PUT(la[k] + lb[k]);
         }
 }
 
 static void NAME(residual_backward)(const sf_residual_bwd *r)
 {
-    const int64_t n = r->sum.shape.n * sf_cpad(r->sum.shape.c) * sf_voxels(r->sum.shape);
-    const S *s = r->sum.data, *g = r->g.data;
-    S *ga = r->ga.data, *gb = r->gb.data;
+    const int64_t voxels = sf_voxels(r->sum.shape), blocks = sf_cpad(r->sum.shape.c) / SF_CBLOCK;
+    const int64_t tasks = r->sum.shape.n * blocks;
     const T slope = (T)r->slope;
-#pragma omp parallel for num_threads(r->threads) schedule(static)
-    for (int64_t i = 0; i < n; i++) {
-        const T up = GET(g[i]), ds = GET(s[i]) > 0 ? up : slope * up;
-        ga[i] = PUT(r->accumulate_a ? GET(ga[i]) + ds : ds);
-        gb[i] = PUT(r->accumulate_b ? GET(gb[i]) + ds : ds);
-    }
+#pragma omp parallel for num_threads(r->threads) schedule(static) collapse(2)
+    for (int64_t t = 0; t < tasks; t++)
+        for (int64_t v = 0; v < voxels; v++) {
+            const int64_t at = v * SF_CBLOCK;
+            const S *s = (const S *)r->sum.data + NAME(block_at)(&r->sum, t, blocks) + at;
+            const S *g = (const S *)r->g.data + NAME(block_at)(&r->g, t, blocks) + at;
+            S *ga = (S *)r->ga.data + NAME(block_at)(&r->ga, t, blocks) + at;
+            S *gb = (S *)r->gb.data + NAME(block_at)(&r->gb, t, blocks) + at;
+            for (int k = 0; k < SF_CBLOCK; k++) {
+                const T up = GET(g[k]), ds = GET(s[k]) > 0 ? up : slope * up;
+                ga[k] = PUT(r->accumulate_a ? GET(ga[k]) + ds : ds);
+                gb[k] = PUT(r->accumulate_b ? GET(gb[k]) + ds : ds);
+            }
+        }
 }
 
 static void NAME(pool_cell)(const sf_input *in, const int window[3], int64_t n, int64_t cb,

@@ -7,13 +7,13 @@ static bool is_conv(const sf_node *nd)
     return nd->kind == SF_NODE_CONV || nd->kind == SF_NODE_HEAD;
 }
 
-static bool makes_value(const sf_node *nd) { return is_conv(nd) || nd->kind == SF_NODE_CONVT; }
+static bool has_weights(const sf_node *nd) { return is_conv(nd) || nd->kind == SF_NODE_CONVT; }
 
-/* As forward_conv, forward_convt in exec.c. */
+/* As forward_conv, forward_convt, forward_pool, forward_add in exec.c. */
 static sf_status forward(sf_network *net, const sf_node *nd)
 {
     const sf_value *v = &net->value[nd->out];
-    if (!makes_value(nd)) return SF_OK;
+    if (nd->kind == SF_NODE_INPUT) return SF_OK;
     if (is_conv(nd) && v->load == SF_LOAD_NORM) SF_TRY(sf_exec_share_sums(net, v, nd->stats));
     return sf_exec_share_value(net, v, v->raw, v->share);
 }
@@ -27,11 +27,11 @@ static sf_status loss(sf_network *net)
     return SF_OK;
 }
 
-/* As backward_conv, backward_convt in exec.c. */
+/* As backward_conv, backward_convt in exec.c; sums and pools send nothing. */
 static sf_status backward(sf_network *net, const sf_node *nd)
 {
     const sf_value *v = &net->value[nd->out];
-    if (!makes_value(nd)) return SF_OK;
+    if (!has_weights(nd)) return SF_OK;
     const sf_value *in = &net->value[nd->in[0]];
     if (!is_conv(nd)) return in->split ? SF_OK : sf_exec_share_value(net, v, v->grad, 0);
     if (v->load == SF_LOAD_NORM) SF_TRY(sf_exec_share_sums(net, v, nd->sums));
@@ -68,7 +68,7 @@ double sf_network_step_flops(const sf_network *net)
     double sum = 0;
     for (int i = 0; i < net->n_nodes; i++) {
         const sf_node *nd = &net->node[i];
-        if (!makes_value(nd)) continue;
+        if (!has_weights(nd)) continue;
         const bool up = nd->kind == SF_NODE_CONVT;
         const sf_value *in = &net->value[nd->in[0]];
         const double macs = up ? sf_convt_macs(&nd->convt) : sf_conv_macs(&nd->conv);

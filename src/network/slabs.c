@@ -16,10 +16,7 @@ static void stage_extent(const sf_arch *a, const int64_t patch[3], int s, int64_
         for (int d = 0; d < 3; d++) extent[d] /= a->stride[i][d];
 }
 
-int sf_slabs_most(const sf_arch *arch, const int64_t patch[3])
-{
-    return arch->net == SF_NET_PLAIN ? (int)sf_graph_leaves(shape_of(patch)) : 1;
-}
+int sf_slabs_most(const int64_t patch[3]) { return (int)sf_graph_leaves(shape_of(patch)); }
 
 /** The leaf that starts at this slice; -1: none does. */
 static int64_t leaf_at(sf_shape shape, int64_t slice)
@@ -66,7 +63,7 @@ sf_status sf_slabs_plan(sf_slabs *out, const sf_arch *arch, const int64_t patch[
     *out = (sf_slabs){ .n = n };
     out->border[1] = sf_slices(shape_of(patch));
     if (n == 1) return SF_OK;
-    const int most = sf_slabs_most(arch, patch);
+    const int most = sf_slabs_most(patch);
     SF_CHECK(n > 0 && n <= most, SF_EINVAL,
              "a patch of %" PRId64 "x%" PRId64 "x%" PRId64 " of this network can be cut into at "
              "most %d slabs, not %d",

@@ -21,10 +21,10 @@ typedef struct {
 } sf_slabs;
 
 /** Cut into n slabs such that as many resolutions as possible are split. SF_EINVAL: n is more than
- *  sf_slabs_most, or (n > 1) the network has residual blocks. */
+ *  sf_slabs_most. */
 sf_status sf_slabs_plan(sf_slabs *out, const sf_arch *arch, const int64_t patch[3], int n);
-/** The most slabs: leaves of the full resolution; 1 for residual networks. */
-int sf_slabs_most(const sf_arch *arch, const int64_t patch[3]);
+/** The most slabs: leaves of the full resolution. */
+int sf_slabs_most(const int64_t patch[3]);
 /** Is the resolution with the extents of `shape` (n and c do not count) cut? */
 bool sf_slabs_split(const sf_slabs *s, sf_shape shape);
 /** First slice of slab h (0..n; n: the end) of a split resolution. */

@@ -37,9 +37,9 @@ struct sf_group {
 /* --- who computes what --------------------------------------------------------------------------
  */
 
-int64_t sf_group_most(const sf_arch *arch, const int64_t patch[3], int64_t batch)
+int64_t sf_group_most(const int64_t patch[3], int64_t batch)
 {
-    return batch * sf_slabs_most(arch, patch);
+    return batch * sf_slabs_most(patch);
 }
 
 /* First sample of a rank, its slab and the number of slabs of that sample. */
@@ -90,7 +90,7 @@ static int64_t rows_own(const sf_group *g, int64_t width)
 sf_status sf_group_create(sf_group **out, sf_comm *c, const sf_arch *arch, const int64_t patch[3],
                           int64_t batch)
 {
-    const int64_t most = sf_group_most(arch, patch, batch);
+    const int64_t most = sf_group_most(patch, batch);
     *out = NULL;
     sf_group *g = NULL;
     SF_CHECK(sf_comm_size(c) <= most, SF_EINVAL,
@@ -432,7 +432,7 @@ sf_status sf_group_foresee(sf_group_forecast *out, const sf_network_options *who
     sf_group g = { .rank = rank, .size = ranks, .batch = whole->batch, .arch = *whole->arch };
     sf_network_options own = *whole;
     memcpy(g.patch, whole->patch, sizeof g.patch);
-    SF_CHECK(ranks <= sf_group_most(whole->arch, whole->patch, whole->batch), SF_EINVAL,
+    SF_CHECK(ranks <= sf_group_most(whole->patch, whole->batch), SF_EINVAL,
              "%d ranks are more than can share one training", ranks);
     sf_group_share(&g, &own);
     sf_status st = sf_mem_alloc(&g.row, (size_t)ranks + 1, sizeof *g.row, SF_MEM_MISC);

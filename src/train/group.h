@@ -24,7 +24,7 @@
 typedef struct sf_group sf_group;
 
 /** The most ranks that can share a training. */
-int64_t sf_group_most(const sf_arch *arch, const int64_t patch[3], int64_t batch);
+int64_t sf_group_most(const int64_t patch[3], int64_t batch);
 /** Collective. SF_EINVAL: more ranks than sf_group_most. c is borrowed. */
 sf_status sf_group_create(sf_group **out, sf_comm *c, const sf_arch *arch, const int64_t patch[3],
                           int64_t batch);

@@ -5,6 +5,7 @@
 #include "network/optim.h"
 #include "train/checkpoint.h"
 #include "train/describe.h"
+#include "train/folder.h"
 #include "train/generations.h"
 #include "train/give_up.h"
 #include "train/group.h"
@@ -36,8 +37,10 @@ typedef struct {
     sf_prof prof;
     int64_t val_iterations;
     sf_train_memory memory;
-    double saved_at; /* when checkpoint_latest was last written */
-    bool stepped;    /* has this run trained a step? */
+    double saved_at;   /* when checkpoint_latest was last written */
+    bool stepped;      /* has this run trained a step? */
+    const char *stage; /* what goes on, for the text of a failure; NULL: still looking at options */
+    bool named;        /* the last failure names its stage */
     sf_generations under_way;
     char dir[SF_PATH_MAX], best[SF_PATH_MAX], final[SF_PATH_MAX], history[SF_PATH_MAX];
 } trainer;
@@ -48,6 +51,15 @@ static int64_t or_default(int64_t given, int64_t fallback) { return given > 0 ? 
 
 /* Rank 0 touches files; all wait for it and hear when it failed. */
 static bool writes(const trainer *t) { return sf_comm_rank(t->comm) == 0; }
+
+/* All ranks hear of a failure of one, and in which stage it was. */
+static sf_status agree(trainer *t, sf_status mine)
+{
+    const sf_status st =
+        sf_comm_agree(t->comm, sf_train_name_stage(mine, t->stage, t->dir, &t->state));
+    t->named = t->stage && st != SF_OK;
+    return st;
+}
 
 /* What rank 0 sees: on a network file system others may see it later. */
 static sf_status ask_first(const trainer *t, bool *answer)
@@ -184,13 +196,14 @@ static sf_status begin_or_resume(trainer *t)
     const char *path = NULL;
     sf_train_state s = { 0 };
     SF_TRY(ask_first(t, &begun));
-    if (!begun) return sf_comm_agree(t->comm, fresh_weights(t));
+    if (!begun) return agree(t, fresh_weights(t));
     sf_params *params = sf_network_params(t->net);
     sf_status st = SF_OK;
+    t->stage = "resume";
     if (writes(t)) st = sf_generations_load(&t->under_way, sf_comm_self(), &s, params, &path);
     if (st == SF_OK && writes(t)) st = adopt(t, &s, path);
     sf_train_state_free(&s);
-    SF_TRY(sf_comm_agree(t->comm, st));
+    SF_TRY(agree(t, st));
     return sf_state_share(t->comm, &t->state, params);
 }
 
@@ -199,12 +212,13 @@ static sf_status save(trainer *t, const char *path)
 {
     sf_status st = SF_OK;
     if (t->opt->no_checkpoints) return SF_OK;
+    t->stage = "checkpoint";
     SF_TRY(sf_group_collect(t->group));
     const sf_params *p = sf_network_params(t->net);
     if (writes(t))
         st = path ? sf_checkpoint_save(path, &t->state, p)
                   : sf_generations_save(&t->under_way, &t->state, p);
-    return sf_comm_agree(t->comm, st);
+    return agree(t, st);
 }
 
 static sf_status save_timed(trainer *t, const char *path)
@@ -227,15 +241,17 @@ static sf_status save_latest(trainer *t)
 static sf_status forward(trainer *t, sf_loader *from, const sf_batch **b)
 {
     const bool entangled = sf_comm_size(t->comm) > t->state.batch;
+    t->stage = "next batch";
     sf_status st = sf_loader_next(from, b, &t->prof);
-    if (entangled) SF_TRY(sf_comm_agree(t->comm, st));
+    if (entangled) SF_TRY(agree(t, st));
+    if (st == SF_OK) t->stage = "forward pass";
     sf_prof_begin(&t->prof, SF_EV_FORWARD);
     if (st == SF_OK) st = sf_network_forward(t->net, (*b)->data, (*b)->count);
     sf_prof_end(&t->prof, SF_EV_FORWARD, 2 * sf_network_forward_macs(t->net), 0);
-    if (st != SF_OK && entangled) sf_train_give_up(st, "forward pass", t->dir, &t->state);
+    if (st != SF_OK && entangled) sf_train_give_up(st, t->stage, t->dir, &t->state);
     if (st == SF_OK) st = sf_loss_check(t->net, (*b)->seg, &t->loss);
     sf_prof_begin(&t->prof, SF_EV_REDUCE);
-    st = sf_comm_agree(t->comm, st);
+    st = agree(t, st);
     sf_prof_end(&t->prof, SF_EV_REDUCE, 0, 0);
     return st;
 }
@@ -244,16 +260,17 @@ static sf_status forward_loss(trainer *t, sf_loader *from, const sf_batch **b, b
                               sf_loss_report *report)
 {
     SF_TRY(forward(t, from, b));
+    t->stage = "loss";
     sf_prof_begin(&t->prof, SF_EV_LOSS);
     SF_TRY(sf_loss_evaluate(t->net, (*b)->seg, &t->loss, grad, report));
     sf_prof_end(&t->prof, SF_EV_LOSS, 0, 0);
-    SF_CHECK(isfinite(report->total), SF_EDATA,
-             "%s: the loss is not finite (%s) at epoch %lld, step %lld: look for extreme values in "
-             "the images of this fold (segfleet verify), then remove this folder's "
-             "checkpoint_latest.h5",
-             t->dir, grad ? "training" : "validation", (long long)t->state.epoch,
-             (long long)t->state.iteration);
-    return SF_OK;
+    if (isfinite(report->total)) return SF_OK;
+    /* all ranks have the same loss */
+    return agree(t, SF_FAIL(SF_EDATA,
+                            "the loss is not finite (%s): look for extreme values in the images of "
+                            "this fold (segfleet verify), then remove this folder's "
+                            "checkpoint_latest.h5",
+                            grad ? "training" : "validation"));
 }
 
 static sf_status train_step(trainer *t, double lr)
@@ -261,12 +278,11 @@ static sf_status train_step(trainer *t, double lr)
     const sf_batch *batch;
     sf_loss_report report;
     SF_TRY(forward_loss(t, t->train, &batch, true, &report));
+    t->stage = "backward pass";
     sf_prof_begin(&t->prof, SF_EV_BACKWARD);
-    const sf_status st = sf_group_backward(t->group);
-    if (st != SF_OK && sf_comm_size(t->comm) > t->state.batch)
-        sf_train_give_up(st, "backward pass", t->dir, &t->state);
-    SF_TRY(st);
+    SF_TRY(sf_group_backward(t->group));
     sf_prof_end(&t->prof, SF_EV_BACKWARD, 4 * sf_network_forward_macs(t->net), 0);
+    t->stage = "optimiser step";
     sf_prof_begin(&t->prof, SF_EV_OPTIMISER);
     SF_TRY(sf_group_step(t->group, &t->optim, lr, t->opt->threads, NULL));
     sf_prof_end(&t->prof, SF_EV_OPTIMISER, 0, 0);
@@ -305,7 +321,8 @@ static sf_status pause_here(trainer *t)
 static sf_status train_part(trainer *t, double lr)
 {
     sf_train_state *s = &t->state;
-    SF_TRY(sf_loader_seek(t->train, s->epoch, s->iteration, s->iterations));
+    t->stage = "next batch";
+    SF_TRY(agree(t, sf_loader_seek(t->train, s->epoch, s->iteration, s->iterations)));
     while (s->iteration < s->iterations) {
         SF_TRY(train_step(t, lr));
         SF_TRY(pause_here(t));
@@ -321,7 +338,8 @@ static sf_status validate_part(trainer *t, sf_epoch_record *rec, double *dice)
     double *count = NULL, loss = 0;
     SF_TRY(sf_mem_calloc(&count, (size_t)n * 3, sizeof *count, SF_MEM_MISC));
     sf_status st;
-    SF_GOTO(done, st, sf_loader_seek(t->val, t->state.epoch, 0, t->val_iterations));
+    t->stage = "online validation";
+    SF_GOTO(done, st, agree(t, sf_loader_seek(t->val, t->state.epoch, 0, t->val_iterations)));
     for (int64_t i = 0; i < t->val_iterations; i++) {
         const sf_batch *batch;
         sf_loss_report report;
@@ -356,7 +374,7 @@ done:
 static sf_status leaves(trainer *t, bool *leave)
 {
     const sf_train_options *o = t->opt;
-    if (!o->leave_user || o->no_checkpoints) return SF_OK;
+    if (!o->leave || o->no_checkpoints) return SF_OK;
     *leave = writes(t) && o->leave(o->leave_user);
     return ask_first(t, leave);
 }
@@ -374,7 +392,7 @@ static sf_status close_epoch(trainer *t, sf_epoch_record *rec)
     memset(s->loss_sum, 0, RUN_COUNT * sizeof(double));
     s->epoch++;
     s->iteration = 0;
-    SF_TRY(sf_comm_agree(t->comm, writes(t) ? sf_history_append(t->history, rec) : SF_OK));
+    SF_TRY(agree(t, writes(t) ? sf_history_append(t->history, rec) : SF_OK));
     sf_log(SF_LOG_INFO, "epoch",
            "cfg=%s fold=%d epoch=%lld/%lld lr=%.5f loss=%.4f val_loss=%.4f dice=%.4f ema=%.4f "
            "sec=%.1f wait=%.2f eta_min=%.1f%s",
@@ -419,18 +437,9 @@ static sf_status run_epoch(trainer *t)
     return st;
 }
 
-/* Predictions of other weights do not belong to these. */
-static sf_status drop_predictions(trainer *t)
+static sf_status drop_old(const trainer *t)
 {
-    static const char *const all[] = { "validation", "predicted_next_stage", "validation_best" };
-    const int first = t->opt->part == SF_TRAIN_VALIDATE_BEST ? 2 : 0;
-    const int end = t->opt->part == SF_TRAIN_VALIDATE ? 2 : 3;
-    for (int i = first; i < end && writes(t); i++) {
-        char path[SF_PATH_MAX];
-        SF_TRY(sf_path_join(path, t->dir, all[i], NULL));
-        SF_TRY(sf_path_remove(path));
-    }
-    return SF_OK;
+    return writes(t) ? sf_train_drop_predictions(t->dir, t->opt->part) : SF_OK;
 }
 
 static sf_status make_loaders(trainer *t)
@@ -441,14 +450,15 @@ static sf_status make_loaders(trainer *t)
 
 static sf_status train_all(trainer *t)
 {
-    SF_TRY(sf_comm_agree(t->comm, make_loaders(t)));
+    t->stage = "start";
+    SF_TRY(agree(t, make_loaders(t)));
     SF_TRY(begin_or_resume(t));
     const int64_t scratch = sf_loader_scratch_bytes(t->train) + sf_loader_scratch_bytes(t->val);
     SF_TRY(sf_train_memory_foretell(&t->memory, t->comm, t->opt, t->cases, scratch,
                                     sf_network_params(t->net)->total));
     t->saved_at = sf_now();
     while (t->state.epoch < t->state.epochs) SF_TRY(run_epoch(t));
-    SF_TRY(sf_comm_agree(t->comm, drop_predictions(t)));
+    SF_TRY(agree(t, drop_old(t)));
     SF_TRY(save_timed(t, t->final));
     for (int e = 0; e < SF_EV_COUNT; e++) {
         if (t->prof.ev[e].calls == 0) continue;
@@ -475,12 +485,13 @@ static sf_status take_weights(trainer *t)
     SF_CHECK(sf_path_is_file(path), SF_EINVAL,
              "%s is not there: train this fold before validating it", path);
     SF_TRY(load_weights(t, path));
-    return drop_predictions(t);
+    return drop_old(t);
 }
 
 static sf_status validate(trainer *t)
 {
     /* batches and activations make room for the windows */
+    t->stage = "validation";
     sf_loader_destroy(&t->train);
     sf_loader_destroy(&t->val);
     sf_network_keep_params(t->net);
@@ -493,7 +504,7 @@ static sf_status validate(trainer *t)
 
 static sf_status validate_anew(trainer *t)
 {
-    SF_TRY(sf_comm_agree(t->comm, take_weights(t)));
+    SF_TRY(agree(t, take_weights(t)));
     return validate(t);
 }
 
@@ -544,41 +555,15 @@ static sf_status setup(trainer *t)
     return make_network(t);
 }
 
-bool sf_train_is_done(const char *work, const sf_task_key *key, const sf_plans *plans,
-                      const sf_id_list *val, bool probabilities)
-{
-    char dir[SF_PATH_MAX], final[SF_PATH_MAX];
-    const sf_config *cfg;
-    if (sf_plans_config(&cfg, plans, key->config) != SF_OK) return false;
-    if (sf_work_fold_dir(dir, work, key) != SF_OK) return false;
-    return sf_path_join(final, dir, "checkpoint_final.h5", NULL) == SF_OK &&
-           sf_path_is_file(final) && sf_validate_complete(dir, val, probabilities) &&
-           (!cfg->next_stage || sf_handover_complete(dir, cfg->next_stage, val));
-}
-
-static void open_log(const trainer *t)
-{
-    char path[SF_PATH_MAX], key[256];
-    if (!writes(t) || sf_path_join(path, t->dir, "training.log", NULL) != SF_OK) return;
-    sf_log_file_open(path);
-    sf_work_key_text(key, &t->opt->key);
-    sf_log(SF_LOG_INFO, "train",
-           "%s epochs=%lld iterations=%lld batch=%lld train_cases=%d val_cases=%d ranks=%d "
-           "threads=%d",
-           key, (long long)t->state.epochs, (long long)t->state.iterations,
-           (long long)t->state.batch, t->opt->train->count, t->opt->val->count,
-           sf_comm_size(t->comm), t->opt->threads);
-}
-
 static sf_status train_and_validate(trainer *t)
 {
     const sf_train_options *o = t->opt;
     bool trained = sf_path_is_file(t->final);
     SF_TRY(ask_first(t, &trained));
-    SF_TRY(trained ? sf_comm_agree(t->comm, load_weights(t, t->final)) : train_all(t));
+    SF_TRY(trained ? agree(t, load_weights(t, t->final)) : train_all(t));
     /* also what a kill after the last epoch left */
     const bool clear = writes(t) && !o->no_checkpoints;
-    SF_TRY(sf_comm_agree(t->comm, clear ? sf_generations_remove(&t->under_way) : SF_OK));
+    SF_TRY(agree(t, clear ? sf_generations_remove(&t->under_way) : SF_OK));
     bool done = sf_train_is_done(o->work, &o->key, o->plans, o->val, o->save_probabilities);
     SF_TRY(ask_first(t, &done));
     SF_TRY(done ? SF_OK : validate(t));
@@ -590,16 +575,18 @@ sf_status sf_train_run(sf_comm *group, const sf_train_options *opt)
     trainer t = { .opt = opt, .comm = group };
     sf_status st;
     sf_train_memory_begin(&t.memory);
-    SF_GOTO(done, st, sf_comm_agree(group, describe(&t)));
-    SF_GOTO(done, st, sf_group_create(&t.group, group, &t.cfg->arch, t.cfg->patch, t.state.batch));
-    SF_GOTO(done, st, sf_comm_agree(group, setup(&t)));
+    SF_GOTO(done, st, agree(&t, describe(&t)));
+    st = sf_group_create(&t.group, group, &t.cfg->arch, t.cfg->patch, t.state.batch);
+    SF_GOTO(done, st, agree(&t, st)); /* too many ranks: all of them say so */
+    SF_GOTO(done, st, agree(&t, setup(&t)));
     SF_GOTO(done, st, sf_group_attach(t.group, t.net, 0, &t.prof));
-    open_log(&t);
+    if (writes(&t)) sf_train_open_log(t.dir, opt, &t.state, sf_comm_size(group));
     SF_GOTO(done, st, opt->part == SF_TRAIN_WHOLE ? train_and_validate(&t) : validate_anew(&t));
 done:
-    /* MPI itself failed here: nobody can be asked any more */
-    if (st == SF_ECOMM && sf_comm_size(group) > 1)
-        sf_train_give_up(st, "exchange", t.dir, &t.state);
+    /* the others wait for us, or MPI itself has failed */
+    if (st != SF_OK && st != SF_ESTOP && !sf_comm_all_know(group))
+        sf_train_give_up(st, t.stage, t.dir, &t.state);
+    if (!t.named) st = sf_train_name_stage(st, t.stage, t.dir, &t.state);
     sf_prof_add(opt->prof, &t.prof);
     if (writes(&t)) sf_log_file_close();
     sf_loader_destroy(&t.train);

@@ -32,10 +32,10 @@ typedef struct {
                                   epoch end or step); 0: by epochs only */
     bool (*stop)(void *user);
     void *stop_user; /* asked after every step; true: write checkpoint_latest and return SF_ESTOP */
-    bool (*leave)(void *user);
-    void *leave_user; /* NULL: never. Asked by rank 0 after every epoch but the last; true: as for a
+    bool (*leave)(void *user); /* NULL: never */
+    void *leave_user;          /* Asked by rank 0 after every epoch but the last; true: as for a
                          stop, since the caller will go on with another group of ranks */
-    bool save_probabilities; /* of the validation cases, for ensembles */
+    bool save_probabilities;   /* of the validation cases, for ensembles */
     sf_train_part part;
     const char *pretrained;     /* checkpoint of ours or nnU-Net's .pth whose weights, but for the
                                    heads, a new training starts from; NULL: random weights */

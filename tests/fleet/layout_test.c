@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "fleet/cost.h"
 #include "tests/support/support.h"
+#include "train/group.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -110,8 +111,34 @@ static void times(void **state)
     assert_int_equal(sf_layout_grow(&t, 2, 0), 2);
 }
 
-/* A patch of 64 cubed and five stages, two samples: slabs of 4 and 8 share the work, 16 split fewer
- * resolutions. docs/scaling.md, plan b: GFLOP of the busiest rank, counted by the network. */
+/* A patch of 64 cubed and five stages, as ResEncL plans it where residual. */
+static sf_config config_of(sf_net_class net)
+{
+    static const int blocks[] = { 1, 3, 4, 6, 6 };
+    sf_config c = { .dim = 3,
+                    .patch = { 64, 64, 64 },
+                    .arch = { .net = net, .dim = 3, .n_stages = 5, .eps = 1e-5, .slope = 0.01 } };
+    for (int s = 0; s < 5; s++) {
+        c.arch.features[s] = s < 4 ? 32 << s : 320;
+        c.arch.blocks[s] = net == SF_NET_RESENC ? blocks[s] : 2;
+        c.arch.decoder_convs[s] = net == SF_NET_RESENC ? 1 : 2;
+        for (int a = 0; a < 3; a++) {
+            c.arch.kernel[s][a] = 3;
+            c.arch.stride[s][a] = s > 0 ? 2 : 1;
+        }
+    }
+    return c;
+}
+
+static void same_share(const sf_layout_task *t, int ranks, double want)
+{
+    const double share = sf_layout_time(t, ranks) / t->work / (1 + 0.02 * (ranks - 1));
+    if (fabs(share / want - 1) > 0.25)
+        fail_msg("%d ranks: %.3f of the work, not %.3f", ranks, share, want);
+}
+
+/* Two samples: slabs of 4 and 8 share the work, 16 split fewer resolutions. docs/scaling.md, plan
+ * b: GFLOP of the busiest rank, counted by the network. */
 static void slabs_of_a_plan(void **state)
 {
     (void)state;
@@ -119,31 +146,51 @@ static void slabs_of_a_plan(void **state)
         int ranks;
         double share;
     } counted[] = { { 1, 708 }, { 2, 354 }, { 4, 215 }, { 8, 145 }, { 16, 110 }, { 32, 186 } };
-    sf_config c = { .dim = 3, .patch = { 64, 64, 64 }, .arch = { .n_stages = 5 } };
-    for (int s = 0; s < 5; s++) {
-        c.arch.features[s] = s < 4 ? 32 << s : 320;
-        for (int a = 0; a < 3; a++) {
-            c.arch.kernel[s][a] = 3;
-            c.arch.stride[s][a] = s > 0 ? 2 : 1;
-        }
-    }
+    const sf_config c = config_of(SF_NET_PLAIN);
     sf_layout_task t;
     sf_cost_of(&t, &c, 2);
     assert_int_equal(t.slabs, 16);
-    for (size_t i = 0; i < sizeof counted / sizeof *counted; i++) {
-        const int ranks = counted[i].ranks;
-        const double share = sf_layout_time(&t, ranks) / t.work / (1 + 0.02 * (ranks - 1));
-        const double want = counted[i].share / counted[0].share;
-        if (fabs(share / want - 1) > 0.25)
-            fail_msg("%d ranks: %.3f of the work, not %.3f", ranks, share, want);
-    }
+    for (size_t i = 0; i < sizeof counted / sizeof *counted; i++)
+        same_share(&t, counted[i].ranks, counted[i].share / counted[0].share);
     assert_true(sf_layout_time(&t, 32) > sf_layout_time(&t, 8)); /* more ranks, longer */
+}
+
+/* Operations of the busiest rank, counted by its network. */
+static double busiest(const sf_config *c, int ranks)
+{
+    const sf_network_options whole = { .arch = &c->arch,
+                                       .in_channels = 1,
+                                       .heads = 3,
+                                       .batch = 2,
+                                       .patch = { 64, 64, 64 },
+                                       .training = true,
+                                       .deep_supervision = true,
+                                       .threads = 1 };
+    double most = 0;
+    for (int r = 0; r < ranks; r++) {
+        sf_group_forecast f;
+        tst_ok(sf_group_foresee(&f, &whole, r, ranks));
+        if (f.flops > most) most = f.flops;
+    }
+    return most;
+}
+
+/* Most convolutions of a residual encoder are in the coarse stages, which all ranks compute. */
+static void slabs_of_a_residual_plan(void **state)
+{
+    (void)state;
+    const sf_config c = config_of(SF_NET_RESENC);
+    const double all = busiest(&c, 1);
+    sf_layout_task t;
+    sf_cost_of(&t, &c, 2);
+    assert_int_equal(t.slabs, 16);
+    for (int ranks = 2; ranks <= 16; ranks *= 2) same_share(&t, ranks, busiest(&c, ranks) / all);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(words), cmocka_unit_test(by_cost),
-                                        cmocka_unit_test(times),
-                                        cmocka_unit_test(slabs_of_a_plan) };
+                                        cmocka_unit_test(times), cmocka_unit_test(slabs_of_a_plan),
+                                        cmocka_unit_test(slabs_of_a_residual_plan) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,10 +6,12 @@
 static void test_agree(sf_comm *c, int rank, int size)
 {
     CHECK(sf_comm_agree(c, SF_OK) == SF_OK);
+    CHECK(sf_comm_all_know(c) == (size == 1));
     for (int bad = 0; bad < size; bad++) { /* one rank fails */
         sf_status st = rank == bad ? SF_FAIL(SF_EDATA, "case %d is broken", bad) : SF_OK;
         char want[64];
         CHECK(sf_comm_agree(c, st) == SF_EDATA);
+        CHECK(sf_comm_all_know(c));
         snprintf(want, sizeof want, "case %d is broken", bad);
         CHECK(strstr(sf_error_text(), want) != NULL);
         snprintf(want, sizeof want, "rank %d on ", bad);
