@@ -1,11 +1,12 @@
 #include "network/exec.h"
 #include "kernels/norm.h"
+#include "network/leaves.h"
 #include "network/pointwise.h"
 #include <string.h>
 
 /* --- views ---------------------------------------------------------------------------------- */
 
-static sf_view view_of(const sf_network *net, const sf_value *v, int block)
+sf_view sf_exec_view(const sf_network *net, const sf_value *v, int block)
 {
     sf_shape shape = v->shape;
     shape.n = net->used;
@@ -15,7 +16,7 @@ static sf_view view_of(const sf_network *net, const sf_value *v, int block)
 /** What this network makes of a value: its slab, or all. */
 static sf_view part_of(const sf_network *net, const sf_value *v, int block)
 {
-    const sf_view whole = view_of(net, v, block);
+    const sf_view whole = sf_exec_view(net, v, block);
     int64_t lo, hi;
     if (!v->split) return whole;
     sf_graph_own_slices(net, v->shape, &lo, &hi);
@@ -25,7 +26,7 @@ static sf_view part_of(const sf_network *net, const sf_value *v, int block)
 sf_status sf_exec_share_value(sf_network *net, const sf_value *v, int block, int64_t halo)
 {
     if (!v->split || halo < 0) return SF_OK;
-    const sf_view x = view_of(net, v, block);
+    const sf_view x = sf_exec_view(net, v, block);
     const int64_t step = x.extent[0] > 1 ? x.stride_d : x.stride_h;
     return sf_graph_share(net, v->shape, x.data, x.stride_n / x.stride_c,
                           step * (int64_t)sf_dtype_size(v->dtype), halo);
@@ -46,10 +47,10 @@ static void *affine(const sf_network *net, const sf_value *v, int part)
     return base ? base + part * lanes * (int64_t)sf_dtype_size(net->dtype) : NULL;
 }
 
-static sf_input input_of(const sf_network *net, int value, bool backward)
+sf_input sf_exec_input(const sf_network *net, int value, bool backward)
 {
     const sf_value *v = &net->value[value];
-    sf_input in = { .x = view_of(net, v, backward ? v->raw_bwd : v->raw), .slope = 1.0 };
+    sf_input in = { .x = sf_exec_view(net, v, backward ? v->raw_bwd : v->raw), .slope = 1.0 };
     if (v->load != SF_LOAD_RAW) {
         in.scale = affine(net, v, SCALE);
         in.shift = affine(net, v, SHIFT);
@@ -63,14 +64,14 @@ static void *param(const sf_network *net, int index)
     return index < 0 ? NULL : net->params.item[index].value;
 }
 
-static sf_conv conv_now(const sf_network *net, const sf_node *nd)
+sf_conv sf_exec_conv(const sf_network *net, const sf_node *nd)
 {
     sf_conv c = nd->conv;
     c.in.n = c.out.n = net->used;
     return c;
 }
 
-static sf_convt convt_now(const sf_network *net, const sf_node *nd)
+sf_convt sf_exec_convt(const sf_network *net, const sf_node *nd)
 {
     sf_convt c = nd->convt;
     c.in.n = c.out.n = net->used;
@@ -78,7 +79,7 @@ static sf_convt convt_now(const sf_network *net, const sf_node *nd)
 }
 
 /** One part of a node is done: whoever times it may look at the clock. */
-static void part_done(const sf_network *net, const sf_node *nd, sf_part part)
+void sf_exec_part_done(const sf_network *net, const sf_node *nd, sf_part part)
 {
     if (net->on_part) net->on_part(net->on_part_user, (int)(nd - net->node), part);
 }
@@ -88,7 +89,7 @@ static void part_done(const sf_network *net, const sf_node *nd, sf_part part)
 static sf_status forward_input(sf_network *net, sf_node *nd)
 {
     const sf_value *v = &net->value[nd->out];
-    const sf_view x = view_of(net, v, v->raw);
+    const sf_view x = sf_exec_view(net, v, v->raw);
     sf_block(net->input, &x, net->threads);
     void *plain = sf_graph_ptr(net, net->plain_input);
     const int64_t count = net->used * v->shape.c * sf_voxels(v->shape);
@@ -108,9 +109,9 @@ static void finish_norm(sf_network *net, const sf_node *nd)
 static sf_status forward_conv(sf_network *net, sf_node *nd)
 {
     sf_input in[2];
-    for (int i = 0; i < nd->n_in; i++) in[i] = input_of(net, nd->in[i], false);
+    for (int i = 0; i < nd->n_in; i++) in[i] = sf_exec_input(net, nd->in[i], false);
     const sf_value *v = &net->value[nd->out];
-    const sf_conv conv = conv_now(net, nd);
+    const sf_conv conv = sf_exec_conv(net, nd);
     const sf_conv_fwd run = { .in = in,
                               .n_in = nd->n_in,
                               .weight = param(net, nd->weight),
@@ -129,8 +130,8 @@ static sf_status forward_conv(sf_network *net, sf_node *nd)
 static sf_status forward_convt(sf_network *net, sf_node *nd)
 {
     const sf_value *v = &net->value[nd->out];
-    const sf_convt convt = convt_now(net, nd);
-    const sf_convt_fwd run = { .in = input_of(net, nd->in[0], false),
+    const sf_convt convt = sf_exec_convt(net, nd);
+    const sf_convt_fwd run = { .in = sf_exec_input(net, nd->in[0], false),
                                .weight = param(net, nd->weight),
                                .bias = param(net, nd->bias),
                                .out = part_of(net, v, v->raw),
@@ -152,7 +153,7 @@ static sf_status forward_head(sf_network *net, sf_node *nd)
  *  and sums do not reach over a cut. */
 static sf_input own_input(const sf_network *net, int value, const sf_value *out)
 {
-    sf_input in = input_of(net, value, false);
+    sf_input in = sf_exec_input(net, value, false);
     if (out->split) in.x = part_of(net, &net->value[value], net->value[value].raw);
     return in;
 }
@@ -175,184 +176,14 @@ static sf_status forward_add(sf_network *net, sf_node *nd)
     return sf_exec_share_value(net, v, v->raw, v->share);
 }
 
-/* --- weight gradients: leaves folded in one fixed tree -------------------------------------- */
+/* --- backward ------------------------------------------------------------------------------- */
 
-/** Partial sums of one node's weight gradient, oldest first: the stack of base/tree.h with its
- *  values. Entry 0 is the gradient itself. */
-typedef struct {
-    sf_network *net;
-    const sf_node *nd;
-    sf_tree shape;
-    sf_tree_stack s;
-} tree;
-
-static void *tree_weight(const tree *t, int entry)
-{
-    const sf_param *w = &t->net->params.item[t->nd->weight];
-    if (entry == 0) return w->grad;
-    const sf_arena_block *b = &t->net->block[t->nd->partial];
-    return t->net->arena + b->offset + b->bytes / t->nd->parts * (entry - 1);
-}
-
-static void *tree_bias(const tree *t, int entry)
-{
-    if (t->nd->bias < 0) return NULL;
-    if (entry == 0) return t->net->params.item[t->nd->bias].grad;
-    const sf_param *w = &t->net->params.item[t->nd->weight];
-    const int64_t bytes = w->count * (int64_t)sf_dtype_size(t->net->dtype);
-    return (char *)tree_weight(t, entry) + (bytes + 63) / 64 * 64;
-}
-
-/** Leaf `at` is on top of the stack: add what belongs together now. */
-static void tree_push(tree *t, int64_t at)
-{
-    const sf_params *p = &t->net->params;
-    const int threads = t->net->threads;
-    sf_tree_push(&t->s, at + 1);
-    while (sf_tree_fold(&t->s, &t->shape)) {
-        const int last = t->s.n;
-        sf_add_into(p->dtype, p->item[t->nd->weight].count, tree_weight(t, last - 1),
-                    tree_weight(t, last), threads);
-        if (t->nd->bias >= 0)
-            sf_add_into(p->dtype, p->item[t->nd->bias].count, tree_bias(t, last - 1),
-                        tree_bias(t, last), threads);
-    }
-}
-
-/** One leaf: slices [slice0, slice1) of sample n, to dweight and dbias. */
-typedef struct {
-    int64_t n, slice0, slice1;
-    void *dweight, *dbias, *scratch;
-    int threads;
-} leaf;
-
-typedef sf_status leaf_fn(const sf_network *net, const sf_node *nd, const leaf *l);
-
-static sf_status leaf_conv(const sf_network *net, const sf_node *nd, const leaf *l)
-{
-    sf_input in[2];
-    for (int i = 0; i < nd->n_in; i++) in[i] = input_of(net, nd->in[i], true);
-    const sf_value *v = &net->value[nd->out];
-    const sf_conv conv = conv_now(net, nd);
-    const sf_conv_bwd_weight run = { .in = in,
-                                     .n_in = nd->n_in,
-                                     .dout = view_of(net, v, v->grad),
-                                     .n = l->n,
-                                     .slice0 = l->slice0,
-                                     .slice1 = l->slice1,
-                                     .dweight = l->dweight,
-                                     .dbias = l->dbias,
-                                     .threads = l->threads };
-    return nd->conv_impl->backward_weight(&conv, &run, l->scratch);
-}
-
-static sf_status leaf_convt(const sf_network *net, const sf_node *nd, const leaf *l)
-{
-    const sf_value *v = &net->value[nd->out];
-    const sf_convt convt = convt_now(net, nd);
-    const sf_convt_bwd_weight run = { .in = input_of(net, nd->in[0], true),
-                                      .dout = view_of(net, v, v->grad),
-                                      .n = l->n,
-                                      .slice0 = l->slice0,
-                                      .slice1 = l->slice1,
-                                      .dweight = l->dweight,
-                                      .dbias = l->dbias,
-                                      .threads = l->threads };
-    return nd->convt_impl->backward_weight(&convt, &run, l->scratch);
-}
-
-static void announce(sf_network *net, int index, const void *const *part, int parts)
+void sf_exec_announce(sf_network *net, int index, const void *const *part, int parts)
 {
     if (index < 0) return;
     net->params.item[index].has_grad = true;
     if (net->on_grad) net->on_grad(net->on_grad_user, index, part, parts);
 }
-
-static void announce_tree(const tree *t)
-{
-    const void *weight[SF_TREE_MAX], *bias[SF_TREE_MAX];
-    for (int i = 0; i < t->s.n; i++) {
-        weight[i] = tree_weight(t, i);
-        bias[i] = tree_bias(t, i);
-    }
-    announce(t->net, t->nd->weight, weight, t->s.n);
-    announce(t->net, t->nd->bias, bias, t->s.n);
-}
-
-/** Leaf `at` of all samples' leaves that this network has, [first, first + per) of each sample. */
-static leaf leaf_of(const sf_network *net, const sf_node *nd, sf_shape shape, int64_t first,
-                    int64_t per, int64_t at)
-{
-    const int64_t slices = sf_slices(shape), l = first + at % per;
-    return (leaf){ .n = at / per,
-                   .slice0 = sf_graph_leaf_start(slices, nd->leaves, l),
-                   .slice1 = sf_graph_leaf_start(slices, nd->leaves, l + 1),
-                   .scratch = sf_graph_ptr(net, nd->scratch_bwd),
-                   .threads = net->threads };
-}
-
-/** The leaf's values to the top of the stack, which then folds. */
-static void push_leaf(tree *t, const leaf *l, int64_t at)
-{
-    const sf_params *p = &t->net->params;
-    const size_t size = sf_dtype_size(p->dtype);
-    memcpy(tree_weight(t, t->s.n), l->dweight, (size_t)p->item[t->nd->weight].count * size);
-    if (l->dbias) memcpy(tree_bias(t, t->s.n), l->dbias, (size_t)p->item[t->nd->bias].count * size);
-    tree_push(t, at);
-}
-
-/** Each thread sums leaves of its own: no line of what it works in is another's. */
-static sf_status team_gradient(tree *t, leaf_fn *run, sf_shape shape, int64_t first, int64_t per)
-{
-    sf_network *net = t->net;
-    const sf_node *nd = t->nd;
-    const int64_t all = net->used * per, size = (int64_t)sf_dtype_size(net->dtype);
-    const int64_t weights = (net->params.item[nd->weight].count * size + 63) / 64 * 64;
-    leaf of[SF_MAX_TEAM];
-    sf_status st = SF_OK;
-    for (int64_t at = 0; at < all && st == SF_OK; at += nd->team) {
-        const int n = (int)(all - at < nd->team ? all - at : nd->team);
-#pragma omp parallel for num_threads(n) schedule(static, 1)
-        for (int i = 0; i < n; i++) {
-            char *own = (char *)sf_graph_ptr(net, nd->scratch_bwd) + i * nd->team_bytes;
-            of[i] = leaf_of(net, nd, shape, first, per, at + i);
-            of[i].dweight = own;
-            of[i].dbias = nd->bias < 0 ? NULL : own + weights;
-            of[i].scratch = own + nd->team_bytes - nd->team_scratch;
-            of[i].threads = 1;
-            const sf_status mine = run(net, nd, &of[i]);
-            if (mine != SF_OK)
-#pragma omp critical(sf_network_team)
-                st = mine;
-        }
-        for (int i = 0; i < n && st == SF_OK; i++)
-            push_leaf(t, &of[i], (net->first + of[i].n) * nd->leaves + first + (at + i) % per);
-    }
-    return st;
-}
-
-static sf_status weight_gradient(sf_network *net, const sf_node *nd, leaf_fn *run, sf_shape shape)
-{
-    tree t = { .net = net, .nd = nd, .shape = { sf_graph_whole_batch(net), nd->leaves } };
-    const int64_t first = sf_slabs_leaf(&net->slabs, shape, nd->leaves, net->slab);
-    const int64_t per = sf_slabs_leaf(&net->slabs, shape, nd->leaves, net->slab + 1) - first;
-    t.s.bound[0] = net->first * nd->leaves + first;
-    if (nd->team > 1) {
-        SF_TRY(team_gradient(&t, run, shape, first, per));
-    } else
-        for (int64_t at = 0; at < net->used * per; at++) {
-            leaf l = leaf_of(net, nd, shape, first, per, at);
-            l.dweight = tree_weight(&t, t.s.n);
-            l.dbias = tree_bias(&t, t.s.n);
-            SF_TRY(run(net, nd, &l));
-            tree_push(&t, (net->first + l.n) * nd->leaves + first + at % per);
-        }
-    part_done(net, nd, SF_PART_GRAD_WEIGHT);
-    announce_tree(&t);
-    return SF_OK;
-}
-
-/* --- backward ------------------------------------------------------------------------------- */
 
 /** dgamma and dbeta of a group: the totals summed over each node of this rank's samples, in double.
  *  They lie where the sums over slices were. */
@@ -373,7 +204,7 @@ static void norm_parts(sf_network *net, const sf_node *nd, const double *total)
                 sum[i] = sf_tree_sum(from + 2 * i, s.bound[k + 1] - s.bound[k], stride);
             part[k] = sum;
         }
-        announce(net, index[which], part, s.n);
+        sf_exec_announce(net, index[which], part, s.n);
     }
 }
 
@@ -395,7 +226,7 @@ static void norm_gradients(sf_network *net, const sf_node *nd, const double *tot
             else
                 ((float *)grad)[i] = (float)g;
         }
-        announce(net, index[which], (const void *[]){ grad }, 1);
+        sf_exec_announce(net, index[which], (const void *[]){ grad }, 1);
     }
 }
 
@@ -419,7 +250,7 @@ static sf_status backward_norm(sf_network *net, const sf_node *nd)
     sf_norm_backward_total(net->used, v->shape.c, sf_slices(v->shape), b.sums, total);
     sf_norm_backward_apply(&b, total);
     norm_gradients(net, nd, total);
-    part_done(net, nd, SF_PART_NORM_GRAD);
+    sf_exec_part_done(net, nd, SF_PART_NORM_GRAD);
     return SF_OK;
 }
 
@@ -441,15 +272,15 @@ static sf_status backward_conv(sf_network *net, sf_node *nd)
 {
     const sf_value *v = &net->value[nd->out];
     if (v->load == SF_LOAD_NORM) SF_TRY(backward_norm(net, nd));
-    SF_TRY(weight_gradient(net, nd, leaf_conv, nd->conv.out));
+    SF_TRY(sf_leaves_conv(net, nd));
     if (!net->value[nd->in[0]].wants_grad) return SF_OK; /* the network's input */
     SF_TRY(sf_exec_share_value(net, v, v->grad, sf_exec_grad_halo(nd)));
     sf_view din[2];
     bool accumulate[2];
     for (int i = 0; i < nd->n_in; i++) din[i] = input_gradient(net, nd->in[i], &accumulate[i]);
-    const sf_conv conv = conv_now(net, nd);
+    const sf_conv conv = sf_exec_conv(net, nd);
     const sf_conv_bwd_data run = { .weight = param(net, nd->weight),
-                                   .dout = view_of(net, v, v->grad),
+                                   .dout = sf_exec_view(net, v, v->grad),
                                    .din = din,
                                    .accumulate = accumulate,
                                    .n_in = nd->n_in,
@@ -462,12 +293,12 @@ static sf_status backward_convt(sf_network *net, sf_node *nd)
     const sf_value *v = &net->value[nd->out];
     /* up from a thin resolution: what that one makes is made by all */
     if (!net->value[nd->in[0]].split) SF_TRY(sf_exec_share_value(net, v, v->grad, 0));
-    SF_TRY(weight_gradient(net, nd, leaf_convt, nd->convt.in));
+    SF_TRY(sf_leaves_convt(net, nd));
     bool accumulate;
     const sf_view din = input_gradient(net, nd->in[0], &accumulate);
-    const sf_convt convt = convt_now(net, nd);
+    const sf_convt convt = sf_exec_convt(net, nd);
     const sf_convt_bwd_data run = { .weight = param(net, nd->weight),
-                                    .dout = view_of(net, v, v->grad),
+                                    .dout = sf_exec_view(net, v, v->grad),
                                     .din = din,
                                     .accumulate = accumulate,
                                     .threads = net->threads };
@@ -487,7 +318,7 @@ static sf_status backward_head(sf_network *net, sf_node *nd)
 static sf_view pooled_gradient(const sf_network *net, const sf_node *nd)
 {
     const sf_value *v = &net->value[nd->out], *in = &net->value[nd->in[0]];
-    const sf_view whole = view_of(net, v, v->grad);
+    const sf_view whole = sf_exec_view(net, v, v->grad);
     const int window = nd->window[in->shape.d > 1 ? 0 : 1];
     int64_t lo, hi;
     if (!in->split) return whole;
@@ -539,7 +370,7 @@ sf_status sf_exec_forward(sf_network *net)
     for (int i = 0; i < net->n_nodes; i++) {
         sf_node *nd = &net->node[i];
         SF_TRY(kinds[nd->kind].forward(net, nd));
-        part_done(net, nd, SF_PART_FORWARD);
+        sf_exec_part_done(net, nd, SF_PART_FORWARD);
     }
     return SF_OK;
 }
@@ -558,7 +389,7 @@ static void restore_input(sf_network *net, const sf_node *nd)
     for (int i = 0; i < nd->n_in; i++) {
         const sf_value *v = &net->value[nd->in[i]];
         if (v->raw_bwd == v->raw) continue;
-        const sf_view x = view_of(net, v, v->raw_bwd);
+        const sf_view x = sf_exec_view(net, v, v->raw_bwd);
         sf_block(sf_graph_ptr(net, net->plain_input), &x, net->threads);
     }
 }
@@ -572,7 +403,7 @@ sf_status sf_exec_backward(sf_network *net)
         if (!kinds[nd->kind].backward || !net->value[nd->out].grad_ready) continue;
         restore_input(net, nd);
         SF_TRY(kinds[nd->kind].backward(net, nd));
-        part_done(net, nd, SF_PART_GRAD_INPUT);
+        sf_exec_part_done(net, nd, SF_PART_GRAD_INPUT);
     }
     return SF_OK;
 }
