@@ -78,7 +78,6 @@ sf_convt sf_exec_convt(const sf_network *net, const sf_node *nd)
     return c;
 }
 
-/** One part of a node is done: whoever times it may look at the clock. */
 void sf_exec_part_done(const sf_network *net, const sf_node *nd, sf_part part)
 {
     if (net->on_part) net->on_part(net->on_part_user, (int)(nd - net->node), part);
