@@ -5,10 +5,15 @@
  * one of RANKS, whose exchanges do nothing. The second form measures what a rank computes on a
  * machine with fewer cores. BUCKET: bytes of gradients that are sent together; more than the
  * network has: nothing is sent before the backward pass has ended. One thread per rank. Prints one
- * JSON object a line, for benchmarks/scaling_model.py. */
+ * JSON object a line, for benchmarks/scaling_model.py.
+ *
+ * reduce_least: seconds of a step in which even the last rank waits for gradients and new weights;
+ * what other ranks wait for it is not in there. parts_alone, values_alone: the same exchange
+ * without any computing, gradients to their owners and new weights to all. */
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "mpi/grad.h"
 #include "mpi/halo.h"
 #include "network/loss.h"
 #include "train/group.h"
@@ -148,19 +153,23 @@ static double median(double *v, int n)
 
 static sf_status measure(job *j, sf_comm *c, int steps, int alone)
 {
-    double *wall, *cpu, sum[3] = { 0 };
+    double *wall, *cpu, *reduce, sum[3] = { 0 };
+    int64_t *least;
     sf_group_forecast f;
     const int ranks = alone > 0 ? alone : sf_comm_size(c);
     const int rank = alone > 0 ? alone / 2 : sf_comm_rank(c);
     SF_TRY(sf_group_foresee(&f, &j->whole, rank, ranks));
-    SF_TRY(sf_mem_alloc(&wall, 2 * (size_t)steps, sizeof *wall, SF_MEM_MISC));
+    SF_TRY(sf_mem_alloc(&wall, 4 * (size_t)steps, sizeof *wall, SF_MEM_MISC));
     cpu = wall + steps;
+    reduce = cpu + steps;
+    least = (int64_t *)(void *)(reduce + steps);
     sf_status st = step(j); /* warms up */
     j->prof = (sf_prof){ 0 };
     const int64_t before = j->group ? sf_group_sent(j->group) : 0;
     for (int i = 0; i < steps && st == SF_OK; i++) {
-        const double w = sf_now(), t = sf_cpu_seconds();
+        const double w = sf_now(), t = sf_cpu_seconds(), r = j->prof.ev[SF_EV_REDUCE].seconds;
         st = step(j);
+        least[i] = (int64_t)(1e9 * (j->prof.ev[SF_EV_REDUCE].seconds - r));
         wall[i] = sf_now() - w;
         cpu[i] = sf_cpu_seconds() - t;
     }
@@ -169,13 +178,91 @@ static sf_status measure(job *j, sf_comm *c, int steps, int alone)
     sum[2] = j->prof.ev[SF_EV_REDUCE].seconds / steps;
     int64_t sent = j->group ? (sf_group_sent(j->group) - before) / steps : 0;
     if (st == SF_OK) st = sf_comm_sum_f64(c, sum, 3);
+    if (st == SF_OK) st = sf_comm_min_i64(c, least, steps);
+    for (int i = 0; i < steps; i++) reduce[i] = 1e-9 * (double)least[i];
     if (st == SF_OK && sf_comm_rank(c) == 0)
         printf("{\"plan\": \"%s\", \"ranks\": %d, \"alone\": %s, \"gflop\": %.3f, \"wall\": %.4f, "
                "\"cpu_sum\": %.4f, \"halo_wait_sum\": %.4f, \"reduce_wait_sum\": %.4f, "
-               "\"sent\": %" PRId64 ", \"foretold\": %" PRId64 "}\n",
+               "\"reduce_least\": %.4f, \"sent\": %" PRId64 ", \"foretold\": %" PRId64 "}\n",
                j->plans->dataset_name, ranks, alone > 0 ? "true" : "false", f.flops / 1e9,
-               median(wall, steps), sum[0], sum[1], sum[2], sent, f.bytes);
+               median(wall, steps), sum[0], sum[1], sum[2], median(reduce, steps), sent, f.bytes);
     sf_mem_free(wall);
+    return st;
+}
+
+/* The tensors of a group whose ranks have whole samples; first: [n][ranks + 1]. */
+static int list_tensors(const job *j, int ranks, sf_grad_tensor *t, int64_t *first)
+{
+    const sf_params *p = sf_network_params(j->net);
+    sf_grad_info order[512];
+    const int n = p->count <= 512 ? sf_network_grad_order(j->net, order) : 0;
+    for (int i = 0; i < n; i++, first += ranks + 1) {
+        const sf_param *q = &p->item[order[i].param];
+        for (int r = 0; r <= ranks; r++) first[r] = j->whole.batch * r / ranks * order[i].leaves;
+        t[i] = (sf_grad_tensor){ .count = q->count,
+                                 .wide = order[i].wide,
+                                 .tree = { j->whole.batch, order[i].leaves },
+                                 .first = first,
+                                 .value = q->value,
+                                 .grad = q->grad };
+    }
+    return n;
+}
+
+/* One exchange; `any` is as large as the largest tensor of doubles. */
+static sf_status exchange(sf_grad *g, const sf_grad_tensor *t, int n, int rank, const void *any,
+                          double seconds[2])
+{
+    const void *part[SF_TREE_MAX];
+    for (int k = 0; k < SF_TREE_MAX; k++) part[k] = any;
+    const double begin = sf_now();
+    SF_TRY(sf_grad_begin(g));
+    for (int i = 0; i < n; i++) {
+        sf_tree_stack nodes;
+        (void)sf_tree_cover(&t[i].tree, t[i].first[rank], t[i].first[rank + 1], &nodes);
+        SF_TRY(sf_grad_ready(g, i, part, nodes.n));
+    }
+    SF_TRY(sf_grad_finish(g));
+    const double middle = sf_now();
+    SF_TRY(sf_grad_share(g));
+    seconds[0] = middle - begin;
+    seconds[1] = sf_now() - middle;
+    return SF_OK;
+}
+
+static sf_status exchange_alone(job *j, sf_comm *c, int64_t bucket)
+{
+    enum { TIMES = 21 };
+    const int ranks = sf_comm_size(c);
+    const sf_params *p = sf_network_params(j->net);
+    const size_t count = (size_t)p->count;
+    double all[2][TIMES], *any = NULL;
+    sf_grad_tensor *t = NULL;
+    int64_t *first = NULL, largest = 0;
+    sf_grad *g = NULL;
+    for (int i = 0; i < p->count; i++)
+        if (p->item[i].count > largest) largest = p->item[i].count;
+    sf_status st;
+    SF_GOTO(done, st, sf_mem_alloc(&t, count, sizeof *t, SF_MEM_MISC));
+    SF_GOTO(done, st,
+            sf_mem_alloc(&first, count * ((size_t)ranks + 1), sizeof *first, SF_MEM_MISC));
+    SF_GOTO(done, st, sf_mem_calloc(&any, (size_t)largest, sizeof *any, SF_MEM_MISC));
+    const int n = list_tensors(j, ranks, t, first);
+    SF_GOTO(done, st, sf_grad_create(&g, c, t, n, bucket > 0 ? bucket : 4 << 20));
+    for (int i = 0; i < TIMES; i++) {
+        double one[2] = { 0 };
+        SF_GOTO(done, st, sf_comm_barrier(c));
+        SF_GOTO(done, st, exchange(g, t, n, sf_comm_rank(c), any, one));
+        for (int k = 0; k < 2; k++) all[k][i] = one[k];
+    }
+    if (sf_comm_rank(c) == 0)
+        printf("{\"parts_alone\": %.4f, \"values_alone\": %.4f}\n", median(all[0], TIMES),
+               median(all[1], TIMES));
+done:
+    sf_grad_destroy(&g);
+    sf_mem_free(t);
+    sf_mem_free(first);
+    sf_mem_free(any);
     return st;
 }
 
@@ -217,6 +304,8 @@ int main(int argc, char **argv)
     sf_status st = steps > 0 ? load(&j, argv) : SF_FAIL(SF_EINVAL, "usage: see bench_group.c");
     if (st == SF_OK) st = make(&j, c, alone, bucket);
     if (st == SF_OK) st = measure(&j, c, steps, alone);
+    if (st == SF_OK && sf_comm_size(c) > 1 && sf_comm_size(c) <= j.whole.batch)
+        st = exchange_alone(&j, c, bucket);
     if (st == SF_OK && sf_comm_size(c) == 2) st = ping(c);
     if (st != SF_OK) sf_mpi_abort(st);
     sf_group_destroy(&j.group);

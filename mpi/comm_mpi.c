@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -54,10 +55,19 @@ int sf_comm_wait_(MPI_Request *request, MPI_Status *status)
 
 /* ---- start and end ------------------------------------------------------------------------ */
 
+void sf_comm_prepare_launch_(void)
+{
+    /* mpirun gives its ranks the last of these as well, within a job too */
+    const bool by_srun =
+        getenv("SLURM_STEP_ID") && getenv("PMIX_RANK") && !getenv("OMPI_COMM_WORLD_RANK");
+    if (by_srun) (void)setenv("OMPI_MCA_pmix_base_async_modex", "1", 0);
+}
+
 sf_status sf_mpi_start(int *argc, char ***argv)
 {
     int have = 0;
     SF_CHECK(world_comm.mpi == MPI_COMM_NULL, SF_EINTERNAL, "sf_mpi_start called twice");
+    sf_comm_prepare_launch_();
     if (!mpi_running()) SF_MPI_TRY(MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &have));
     SF_MPI_TRY(MPI_Query_thread(&have));
     SF_CHECK(have >= MPI_THREAD_FUNNELED, SF_EUNSUPPORTED,

@@ -30,6 +30,11 @@ sf_status sf_comm_gather_self_(const void *data, size_t bytes, void ***all, size
 sf_status sf_comm_gather_block_(void ***all, size_t **sizes, const int64_t *bytes, int n);
 
 #ifdef SEGFLEET_MPI
+/** Before MPI_Init, from the environment: where Slurm's srun starts the ranks of Open MPI, one that
+ *  has left MPI_Init can send to another that is still inside, which dies of it over TCP (seen with
+ *  Open MPI 4.1.4 and PMIx 4.2.2, docs/slurm.md). Sets OMPI_MCA_pmix_base_async_modex=1 there, so
+ *  that a rank waits for the others only once it can take messages; a value of the user's stays. */
+void sf_comm_prepare_launch_(void);
 /** An MPI call failed: SF_ECOMM with the call and the library's text. */
 sf_status sf_comm_mpi_fail_(int code, const char *call, const char *file, int line);
 /** What sf_comm_poll and every wait in this folder call as well, on the main thread; NULL =

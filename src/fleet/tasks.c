@@ -23,13 +23,14 @@ typedef struct {
     sf_layout_task *cost;
     int *needs; /* one row of n_every for each configuration of the project */
     int n_every;
-    double busy; /* seconds of this rank in tasks */
+    double busy; /* seconds of this rank in tasks that had work for it */
 } task_list;
 
 static bool leave(void *seat) { return sf_seat_leave(seat); }
 
+/* seat NULL: the group stays as it is. before: its ranks until now, 0: none */
 static sf_status train(const sf_project *p, sf_comm *group, const char *config, int fold,
-                       sf_seat *seat)
+                       sf_seat *seat, int before)
 {
     sf_id_list train = { 0 }, val = { 0 };
     SF_TRY(sf_splits_fold(&train, &val, p->splits, fold));
@@ -61,6 +62,7 @@ static sf_status train(const sf_project *p, sf_comm *group, const char *config, 
                                  .stop_user = p->o->stop_user,
                                  .leave = seat ? leave : NULL,
                                  .leave_user = seat,
+                                 .ranks_before = before,
                                  .save_probabilities = p->o->ensembles,
                                  .pretrained = p->o->pretrained,
                                  .part = p->o->part,
@@ -79,42 +81,37 @@ static int64_t batch_of(const sf_project *p, const sf_config *cfg)
     return p->settings.batch > 0 ? p->settings.batch : cfg->batch_size;
 }
 
-/* seat NULL: the group stays as it is */
+/* *used: is there work for this rank? Those for which there is none wait for the others. */
 static sf_status train_on(const sf_project *p, sf_comm *group, const char *config, int fold,
-                          sf_seat *seat)
+                          sf_seat *seat, int before, bool *used)
 {
     const sf_config *cfg;
     sf_comm *part = NULL;
+    *used = true;
     SF_TRY(sf_comm_agree(group, sf_plans_config(&cfg, p->plans, config)));
     const int64_t most = sf_group_most(cfg->patch, batch_of(p, cfg));
-    if (sf_comm_size(group) <= most) return train(p, group, config, fold, seat);
-    /* ranks for which there is nothing left wait */
+    if (sf_comm_size(group) <= most) return train(p, group, config, fold, seat, before);
     const int rank = sf_comm_rank(group);
-    SF_TRY(sf_comm_split(&part, group, rank < most ? 0 : -1, rank));
-    const sf_status st = part ? train(p, part, config, fold, seat) : SF_OK;
+    *used = rank < most;
+    SF_TRY(sf_comm_split(&part, group, *used ? 0 : -1, rank));
+    const sf_status st = part ? train(p, part, config, fold, seat, before) : SF_OK;
     if (part) sf_comm_destroy(&part);
     return sf_comm_agree(group, st);
 }
 
 sf_status sf_task_train(const sf_project *p, sf_comm *group, const char *config, int fold)
 {
-    return train_on(p, group, config, fold, NULL);
+    bool used;
+    const double begin = sf_now();
+    const sf_status st = train_on(p, group, config, fold, NULL, 0, &used);
+    if (!used) sf_account_idle(p->prof, sf_now() - begin);
+    return st;
 }
 
 static int wanted_size(void *user, int task, int size, int more)
 {
     const task_list *l = user;
     return sf_layout_grow(&l->cost[task], size, more);
-}
-
-/* A task that comes back has more ranks than before. */
-static void log_growth(task_list *l, int task, int ranks)
-{
-    const int before = l->item[task].ranks;
-    l->item[task].ranks = ranks;
-    if (before > 0)
-        sf_log(SF_LOG_INFO, "regroup", "cfg=%s fold=%d ranks=%d before=%d", l->item[task].config,
-               l->item[task].fold, ranks, before);
 }
 
 static sf_status run_task(void *user, int task, sf_comm *group, sf_seat *seat)
@@ -124,10 +121,13 @@ static sf_status run_task(void *user, int task, sf_comm *group, sf_seat *seat)
     /* Rank 0 of every group speaks while it trains: each training has a log of its own. */
     const int world_rank = sf_comm_rank(sf_comm_world());
     sf_log_set_rank(world_rank, world_rank, sf_comm_rank(group) == 0);
-    log_growth(l, task, sf_comm_size(group));
-    const sf_status st = train_on(l->p, group, l->item[task].config, l->item[task].fold, seat);
+    const int before = l->item[task].ranks; /* a task that comes back has more than before */
+    bool used;
+    l->item[task].ranks = sf_comm_size(group);
+    const sf_status st =
+        train_on(l->p, group, l->item[task].config, l->item[task].fold, seat, before, &used);
     sf_log_set_rank(-1, world_rank, world_rank == 0);
-    l->busy += sf_now() - begin;
+    if (used) l->busy += sf_now() - begin;
     return st;
 }
 
@@ -257,12 +257,15 @@ static sf_status run_list(task_list *l, sf_comm *world)
     const sf_status st =
         sf_sched_run(world, groups->n == sf_comm_size(world) ? NULL : groups, l->task, l->n,
                      run_task, l->p->o->no_regroup ? NULL : wanted_size, l, &report);
-    sf_account_idle(l->p->prof, sf_now() - begin - l->busy);
+    const double all = sf_now() - begin;
+    double sum[2] = { all, all - l->busy }; /* the report counts whole groups */
+    sf_account_idle(l->p->prof, sum[1]);
+    const sf_status summed = sf_comm_sum_f64(world, sum, 2);
     sf_log(SF_LOG_INFO, "fleet", "trained=%lld regrouped=%lld sec=%.1f idle_percent=%.1f",
            (long long)report.run, (long long)report.grown, report.makespan,
-           report.makespan > 0 ? 100 * report.idle / (report.makespan * sf_comm_size(world)) : 0);
+           sum[0] > 0 ? 100 * sum[1] / sum[0] : 0);
     sf_groups_destroy(&groups);
-    return st;
+    return st == SF_OK ? summed : st;
 }
 
 sf_status sf_tasks_run(const sf_project *p, sf_comm *world)

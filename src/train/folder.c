@@ -41,3 +41,14 @@ void sf_train_open_log(const char *dir, const sf_train_options *o, const sf_trai
            key, (long long)s->epochs, (long long)s->iterations, (long long)s->batch,
            o->train->count, o->val->count, ranks, o->threads);
 }
+
+void sf_train_log_times(const sf_prof *prof)
+{
+    for (int e = 0; e < SF_EV_COUNT; e++) {
+        const double sec = prof->ev[e].seconds;
+        if (prof->ev[e].calls == 0) continue;
+        sf_log(SF_LOG_INFO, "time", "stage=%s calls=%lld sec=%.2f gflops=%.1f",
+               sf_prof_name((sf_event)e), (long long)prof->ev[e].calls, sec,
+               sec > 0 ? prof->ev[e].flops / sec / 1e9 : 0);
+    }
+}

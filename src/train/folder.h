@@ -13,5 +13,7 @@ sf_status sf_train_drop_predictions(const char *dir, sf_train_part part);
  */
 void sf_train_open_log(const char *dir, const sf_train_options *o, const sf_train_state *s,
                        int ranks);
+/** A log line `time` for each event that has happened. */
+void sf_train_log_times(const sf_prof *prof);
 
 #endif

@@ -14,6 +14,7 @@
 #include "train/memory.h"
 #include "train/near.h"
 #include "train/pretrained.h"
+#include "train/regroup.h"
 #include "train/share.h"
 #include "train/validate.h"
 #include <math.h>
@@ -204,7 +205,8 @@ static sf_status begin_or_resume(trainer *t)
     if (st == SF_OK && writes(t)) st = adopt(t, &s, path);
     sf_train_state_free(&s);
     SF_TRY(agree(t, st));
-    return sf_state_share(t->comm, &t->state, params);
+    SF_TRY(sf_state_share(t->comm, &t->state, params));
+    return sf_train_tell_regroup(t->comm, &t->state, t->opt->ranks_before);
 }
 
 /* path NULL: as the newest of those to resume from. */
@@ -460,12 +462,7 @@ static sf_status train_all(trainer *t)
     while (t->state.epoch < t->state.epochs) SF_TRY(run_epoch(t));
     SF_TRY(agree(t, drop_old(t)));
     SF_TRY(save_timed(t, t->final));
-    for (int e = 0; e < SF_EV_COUNT; e++) {
-        if (t->prof.ev[e].calls == 0) continue;
-        sf_log(SF_LOG_INFO, "time", "stage=%s calls=%lld sec=%.2f gflops=%.1f",
-               sf_prof_name((sf_event)e), (long long)t->prof.ev[e].calls, t->prof.ev[e].seconds,
-               t->prof.ev[e].seconds > 0 ? t->prof.ev[e].flops / t->prof.ev[e].seconds / 1e9 : 0);
-    }
+    sf_train_log_times(&t->prof);
     return SF_OK;
 }
 

@@ -35,6 +35,8 @@ typedef struct {
     bool (*leave)(void *user); /* NULL: never */
     void *leave_user;          /* Asked by rank 0 after every epoch but the last; true: as for a
                          stop, since the caller will go on with another group of ranks */
+    int ranks_before;          /* of the group that was at it until now, as its first rank knows; 0:
+                                  none in this run (train/regroup.h) */
     bool save_probabilities;   /* of the validation cases, for ensembles */
     sf_train_part part;
     const char *pretrained;     /* checkpoint of ours or nnU-Net's .pth whose weights, but for the

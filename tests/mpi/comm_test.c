@@ -1,7 +1,9 @@
 /* comm.h with any number of ranks; the program is also built with a transfer limit of a few bytes.
  */
 #include "check.h"
+#include "mpi/comm_private.h"
 #include "mpi/prof_reduce.h"
+#include <stdlib.h>
 
 static void test_agree(sf_comm *c, int rank, int size)
 {
@@ -175,8 +177,43 @@ static void test_all(sf_comm *c)
     sf_comm_poll();
 }
 
+#ifdef SEGFLEET_MPI
+static const char *const launch_word = "OMPI_MCA_pmix_base_async_modex";
+
+/* What becomes of the setting where these are in the environment. */
+static void launched(const char *step, const char *pmix, const char *ompi, const char *given,
+                     const char *want)
+{
+    const char *const name[4] = { "SLURM_STEP_ID", "PMIX_RANK", "OMPI_COMM_WORLD_RANK",
+                                  launch_word };
+    const char *const value[4] = { step, pmix, ompi, given };
+    for (int i = 0; i < 4; i++)
+        CHECK((value[i] ? setenv(name[i], value[i], 1) : unsetenv(name[i])) == 0);
+    sf_comm_prepare_launch_();
+    const char *got = getenv(launch_word);
+    CHECK(want ? got && strcmp(got, want) == 0 : !got);
+}
+
+/* In a process that starts no MPI. */
+static void test_launch(void)
+{
+    launched(NULL, NULL, NULL, NULL, NULL); /* a process by itself */
+    launched("0", "1", NULL, NULL, "1");    /* srun --mpi=pmix */
+    launched("0", "1", NULL, "0", "0");     /* the user knows better */
+    launched("0", "1", "1", NULL, NULL);    /* mpirun in a job */
+    launched(NULL, "1", NULL, NULL, NULL);  /* another launcher with PMIx */
+    launched("0", NULL, NULL, NULL, NULL);  /* srun --mpi=none */
+}
+#endif
+
 int main(int argc, char **argv)
 {
+#ifdef SEGFLEET_MPI
+    if (argc > 1 && strcmp(argv[1], "launch") == 0) {
+        test_launch();
+        return 0;
+    }
+#endif
     test_all(sf_comm_world()); /* works before the start, as one rank */
     CHECK_OK(sf_mpi_start(&argc, &argv));
     if (argc > 1 && strcmp(argv[1], "abort") == 0) {
