@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -22,6 +23,7 @@ static pid_t holder(bool shared)
     const pid_t child = fork();
     if (child == 0) {
         int lock;
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nobody behind */
         byte = sf_lock_take(&lock, file, shared, "it") == SF_OK ? 'y' : 'n';
         if (write(ready[1], &byte, 1) != 1) _Exit(1);
         for (;;) pause();
