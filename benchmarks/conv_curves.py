@@ -2,7 +2,7 @@
 """Does the fast convolution (Winograd) cost Dice? Trains one fold of a dataset with --conv fast and --conv exact.
 
 usage: conv_curves.py SEGFLEET DATASET OUT [--configs 2d,3d_fullres] [--seeds 1,2,3] [--epochs 5] [--iterations 50]
-                      [--batch-size 2]
+                      [--batch-size 2] [--no-mirroring]
 
 Same plan, split, seed and budget for both; several seeds tell what the seed alone changes. The verdict of a configuration is
 the difference of the mean Dice over the seeds beside two pooled standard deviations. A run that is interrupted continues.
@@ -19,6 +19,7 @@ def train(args, conv, seed):
     command = [args.segfleet, "run", args.dataset, "--work", work, "--configs", args.configs, "--folds", "0",
                "--conv", conv, "--seed", seed, "--epochs", args.epochs, "--iterations", args.iterations,
                "--batch-size", args.batch_size, "--threads", "1", "--no-ensembles", "--recipe", args.recipe]
+    command += ["--no-mirroring"] if args.no_mirroring else []
     args.out.mkdir(parents=True, exist_ok=True)
     with open(args.out / f"{conv}_{seed}.log", "a") as log:
         subprocess.run([str(word) for word in command], check=True, stdout=log, stderr=log)
@@ -47,6 +48,7 @@ def main():
     parser.add_argument("--epochs", default=5)
     parser.add_argument("--iterations", default=50)
     parser.add_argument("--batch-size", default=2)
+    parser.add_argument("--no-mirroring", action="store_true", help="validation takes an eighth of the time in 3D")
     args = parser.parse_args()
 
     seeds = args.seeds.split(",")
