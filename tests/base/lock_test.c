@@ -3,6 +3,7 @@
 #include "base/lock.h"
 #include "base/path.h"
 #include "tests/support/support.h"
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,30 +42,42 @@ static void end(pid_t child)
     waitpid(child, NULL, 0);
 }
 
+/* The next file would get this number: higher after each one that is left open. */
+static int next_fd(void)
+{
+    const int fd = dup(STDOUT_FILENO);
+    close(fd);
+    return fd;
+}
+
 static void alone(void **state)
 {
     char number[32];
     int lock;
     struct stat before, after;
     (void)state;
+    tst_ok(sf_path_write(file, "kept", 4));
     const pid_t child = holder(false);
     assert_int_equal(stat(file, &before), 0);
     snprintf(number, sizeof number, "process %ld:", (long)child);
+    const int fd = next_fd();
     for (int shared = 0; shared < 2; shared++) {
         assert_int_equal(sf_lock_take(&lock, file, shared, "the folder W"), SF_EINVAL);
         assert_int_equal(lock, -1);
         assert_non_null(strstr(sf_error_text(), "the folder W is in use by"));
         assert_non_null(strstr(sf_error_text(), number));
     }
+    assert_int_equal(next_fd(), fd);
     end(child);
     tst_ok(sf_lock_take(&lock, file, false, "W"));
     assert_true(lock >= 0);
+    assert_true(fcntl(lock, F_GETFD) & FD_CLOEXEC);
     sf_lock_release(&lock);
     assert_int_equal(lock, -1);
     sf_lock_release(&lock);
     assert_int_equal(stat(file, &after), 0);
     assert_int_equal(before.st_mtime, after.st_mtime);
-    assert_int_equal(after.st_size, 0);
+    assert_int_equal(after.st_size, 4);
 }
 
 static void shared(void **state)
