@@ -128,8 +128,8 @@ static sf_status team_gradient(tree *t, leaf_fn *run, sf_shape shape, int64_t fi
     const int64_t all = net->used * per, size = (int64_t)sf_dtype_size(net->dtype);
     const int64_t weights = (net->params.item[nd->weight].count * size + 63) / 64 * 64;
     leaf of[SF_MAX_TEAM];
-    sf_status st = SF_OK;
-    for (int64_t at = 0; at < all && st == SF_OK; at += nd->team) {
+    sf_error_state first_error = { .status = SF_OK };
+    for (int64_t at = 0; at < all && first_error.status == SF_OK; at += nd->team) {
         const int n = (int)(all - at < nd->team ? all - at : nd->team);
 #pragma omp parallel for num_threads(n) schedule(static, 1)
         for (int i = 0; i < n; i++) {
@@ -140,14 +140,13 @@ static sf_status team_gradient(tree *t, leaf_fn *run, sf_shape shape, int64_t fi
             of[i].scratch = own + nd->team_bytes - nd->team_scratch;
             of[i].threads = 1;
             const sf_status mine = run(net, nd, &of[i]);
-            if (mine != SF_OK)
 #pragma omp critical(sf_network_team)
-                st = mine;
+            if (mine != SF_OK && first_error.status == SF_OK) sf_error_save(&first_error, mine);
         }
-        for (int i = 0; i < n && st == SF_OK; i++)
+        for (int i = 0; i < n && first_error.status == SF_OK; i++)
             push_leaf(t, &of[i], (net->first + of[i].n) * nd->leaves + first + (at + i) % per);
     }
-    return st;
+    return first_error.status == SF_OK ? SF_OK : sf_error_restore(&first_error);
 }
 
 static sf_status weight_gradient(sf_network *net, const sf_node *nd, leaf_fn *run, sf_shape shape)
