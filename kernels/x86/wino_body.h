@@ -109,22 +109,26 @@ static limits held(const sf_view *v)
                      { o[0] + v->shape.d, o[1] + v->shape.h, o[2] + v->shape.w } };
 }
 
-static bool meets(const wino_geo *g, int64_t tile, const limits *l)
-{
-    int64_t o[3];
-    tile_origin(g, tile, o);
-    for (int a = 0; a < 3; a++)
-        if (o[a] >= l->hi[a] || o[a] + g->m[a] <= l->lo[a]) return false;
-    return true;
-}
+/* A tile: its number, its first output, where its statistics are summed (wino_pass.h). */
+typedef struct {
+    int64_t tile, o[3];
+    double *sums;
+} spot;
 
 /* Tiles of [first, end) that meet the box. */
 static int64_t list_tiles(const wino_geo *g, int64_t first, int64_t end, const limits *l,
-                          int64_t *list)
+                          spot *list)
 {
     int64_t n = 0;
-    for (int64_t t = first; t < end; t++)
-        if (meets(g, t, l)) list[n++] = t;
+    for (int64_t t = first; t < end; t++) {
+        spot *s = &list[n];
+        s->tile = t;
+        tile_origin(g, t, s->o);
+        bool meets = true;
+        for (int a = 0; a < 3; a++)
+            meets = meets && s->o[a] < l->hi[a] && s->o[a] + g->m[a] > l->lo[a];
+        n += meets;
+    }
     return n;
 }
 
@@ -157,19 +161,21 @@ static source open_source(const sf_input *in, int64_t n, int64_t cb)
                      .slope = (float)in->slope };
 }
 
-/* A tile's window from `from`: nz x ny rows, transformed along x into the cube's rows. `sum`: the
- * values of the window are added up there (gradients of the bias), or NULL. */
+/* A tile's window from `from`: nx x nz lines along y, each transformed along y into the cube, whose
+ * planes are those of x. `sum`: the values of the window are added up there (gradients of the
+ * bias), or NULL. */
 typedef struct {
     const source *s;
     int64_t from[3];
-    int nz, ny;
-    limits l; /* what lies outside reads as zero */
-    int64_t plane, row;
+    int nx, nz;
+    limits l;        /* what lies outside reads as zero */
+    int64_t next[3]; /* the first column that the next tile loads: fetched ahead */
+    int64_t plane, line;
     float *cube, *sum;
 } window;
 
-FLAT void load_rows(const window *w, const wino_op op, const wino_kind k, const bool rule,
-                    const bool half, const bool border)
+FLAT void load_lines(const window *w, const wino_op op, const wino_kind k, const bool rule,
+                     const bool half, const bool border)
 {
     const source *s = w->s;
     const int n = op_reads(op, k);
@@ -178,12 +184,14 @@ FLAT void load_rows(const window *w, const wino_op op, const wino_kind k, const 
     for (int i = 0; i < BLOCK_V; i++) sum[i] = v_zero();
 #pragma GCC unroll 6
     for (int i = 0; i < n; i++) {
-        int64_t x = w->from[2] + i;
-        keep[i] = v_mask(x >= w->l.lo[2] && x < w->l.hi[2]);
-        if (border && x < w->l.lo[2]) x = w->l.lo[2];
-        if (border && x >= w->l.hi[2]) x = w->l.hi[2] - 1;
-        at[i] = x * SF_CBLOCK;
+        int64_t y = w->from[1] + i;
+        keep[i] = v_mask(y >= w->l.lo[1] && y < w->l.hi[1]);
+        if (border && y < w->l.lo[1]) y = w->l.lo[1];
+        if (border && y >= w->l.hi[1]) y = w->l.hi[1] - 1;
+        at[i] = y * s->sh;
     }
+    const int64_t ahead = (w->next[0] - w->from[0]) * s->sd + w->next[1] * s->sh +
+                          (w->next[2] - w->from[2]) * SF_CBLOCK;
     const V slope = v_set1(s->slope);
     V scale[BLOCK_V], shift[BLOCK_V];
     for (int h = 0; h < BLOCK_V && rule; h++) {
@@ -191,12 +199,12 @@ FLAT void load_rows(const window *w, const wino_op op, const wino_kind k, const 
         shift[h] = v_load(s->shift + h * VLEN);
     }
     for (int z = 0; z < w->nz; z++)
-        for (int y = 0; y < w->ny; y++) {
-            const int64_t gz = w->from[0] + z, gy = w->from[1] + y;
-            const bool in = !border || (gz >= w->l.lo[0] && gz < w->l.hi[0] && gy >= w->l.lo[1] &&
-                                        gy < w->l.hi[1]);
-            const void *p = v_address(s->data, gz * s->sd + gy * s->sh, half);
-            float *to = w->cube + z * w->plane + y * w->row;
+        for (int x = 0; x < w->nx; x++) {
+            const int64_t gz = w->from[0] + z, gx = w->from[2] + x;
+            const bool in = !border || (gz >= w->l.lo[0] && gz < w->l.hi[0] && gx >= w->l.lo[2] &&
+                                        gx < w->l.hi[2]);
+            const void *p = v_address(s->data, gz * s->sd + gx * SF_CBLOCK, half);
+            float *to = w->cube + x * w->plane + z * w->line;
 #pragma GCC unroll 2
             for (int h = 0; h < BLOCK_V; h++) {
                 V v[6];
@@ -219,11 +227,10 @@ FLAT void load_rows(const window *w, const wino_op op, const wino_kind k, const 
                 for (int i = 0; i < op_writes(op, k); i++)
                     v_store(to + i * SF_CBLOCK + h * VLEN, v[i]);
             }
-            if (!border) { /* the next tile */
-#pragma GCC unroll 4
-                for (int i = 0; i < kind_step(k); i += half ? 2 : 1) /* a line of 64 bytes each */
-                    _mm_prefetch(v_address(p, at[0] + (n + i) * SF_CBLOCK, half), _MM_HINT_T0);
-            }
+            if (half && x % 2) continue; /* a line of 64 bytes holds two columns */
+#pragma GCC unroll 6
+            for (int i = 0; i < n; i++)
+                _mm_prefetch(v_address(p, ahead + i * s->sh, half), _MM_HINT_T1);
         }
     if (op == ADJ && w->sum)
         for (int h = 0; h < BLOCK_V; h++) v_store(w->sum + h * VLEN, sum[h]);
@@ -233,13 +240,13 @@ FLAT void load_stored(const window *w, const wino_op op, const wino_kind k, cons
                       bool border)
 {
     if (op == IN && w->s->scale && border)
-        load_rows(w, op, k, op == IN, half, true);
+        load_lines(w, op, k, op == IN, half, true);
     else if (op == IN && w->s->scale)
-        load_rows(w, op, k, op == IN, half, false);
+        load_lines(w, op, k, op == IN, half, false);
     else if (border)
-        load_rows(w, op, k, false, half, true);
+        load_lines(w, op, k, false, half, true);
     else
-        load_rows(w, op, k, false, half, false);
+        load_lines(w, op, k, false, half, false);
 }
 
 #define LOAD(NAME, op, k)                                                                          \
@@ -265,33 +272,69 @@ typedef void load_fn(const window *w, bool border);
 static load_fn *const load_in[] = { load_in1, load_in2, load_in4, load_in_s, load_in_d };
 static load_fn *const load_adj[] = { load_adj1, load_adj2, load_adj4, load_adj_s };
 
-/* One tile of one channel block: window -> all coordinates, `pitch` floats apart. op is IN (inputs
- * under a tile) or ADJ (output gradients of a tile). */
-static void transform_tile(const wino_geo *g, wino_op op, const source *s, int64_t tile,
-                           const limits *l, float *to, int64_t pitch, float *cube, float *sum)
+static bool follows(const spot *s, const spot *before)
+{
+    return s->tile == before->tile + 1 && s->o[2] != 0;
+}
+
+/* The window of a tile, its first `skip` columns left out. */
+static void window_from(const wino_geo *g, wino_op op, const spot *s, int64_t skip, int64_t from[3])
+{
+    for (int a = 0; a < 3; a++) from[a] = op == IN ? kind_first(g->kind[a], s->o[a]) : s->o[a];
+    from[2] += skip;
+}
+
+/* V of `count` tiles is [register tile of `group` rows][block][row][16], so that one product reads
+ * it from end to end: float offset of tile i, block b. */
+static int64_t row_at(int64_t group, int64_t blocks, int64_t count, int64_t b, int64_t i)
+{
+    const int64_t r0 = i / group * group, rows = count - r0 < group ? count - r0 : group;
+    return (r0 * blocks + b * rows + i - r0) * SF_CBLOCK;
+}
+
+/* Where the coordinates of the tiles of block b go, from row `first` of `rows`. */
+typedef struct {
+    float *to;
+    int64_t group, blocks, rows, b, first, pitch;
+} places;
+
+/* One channel block of the tiles of a list: windows -> all coordinates. op is IN (inputs under a
+ * tile) or ADJ (output gradients of a tile). Neighbours along x share planes of the cube. `sums`:
+ * 16 floats per tile, see window. */
+static void transform_tiles(const wino_geo *g, wino_op op, const source *s, const spot *list,
+                            int64_t count, const limits *l, const places *at, float *cube,
+                            float *sums)
 {
     const bool in = op == IN;
     const wino_kind *k = g->kind;
     const int n[3] = { op_reads(op, k[0]), op_reads(op, k[1]), op_reads(op, k[2]) };
-    window w = { .s = s, .nz = n[0], .ny = n[1], .l = *l, .cube = cube, .sum = sum };
-    bool border = false;
-    tile_origin(g, tile, w.from);
-    for (int a = 0; a < 3; a++) {
-        if (in) w.from[a] = kind_first(k[a], w.from[a]);
-        border = border || w.from[a] < l->lo[a] || w.from[a] + n[a] > l->hi[a];
+    const int shared = in ? kind_window(k[2]) - kind_step(k[2]) : 0;
+    const int64_t line = g->t[1] * SF_CBLOCK, plane = (n[0] < g->t[0] ? g->t[0] : n[0]) * line;
+    const wino_walk z = { plane, SF_CBLOCK, line }, x = { line, SF_CBLOCK, plane };
+    const wino_walk out = { g->t[1] * g->t[2] * at->pitch, g->t[2] * at->pitch, at->pitch };
+    window w = { .s = s, .nz = n[0], .l = *l, .line = line, .plane = plane };
+    int64_t held = 0;
+    for (int64_t i = 0; i < count; i++) {
+        const int64_t next = i + 1 < count ? i + 1 : i;
+        const int64_t then = follows(&list[next], &list[i]) ? shared : 0;
+        w.nx = n[2] - (int)held;
+        w.cube = cube + held * plane;
+        w.sum = sums ? sums + i * SF_CBLOCK : NULL;
+        window_from(g, op, &list[i], held, w.from);
+        window_from(g, op, &list[next], then, w.next);
+        const int64_t size[3] = { n[0], n[1], w.nx };
+        bool border = false;
+        for (int a = 0; a < 3; a++)
+            border = border || w.from[a] < l->lo[a] || w.from[a] + size[a] > l->hi[a];
+        if (held > 0)
+            memcpy(cube, cube + (n[2] - held) * plane, (size_t)(held * plane) * sizeof *cube);
+        (in ? load_in : load_adj)[k[1]](&w, border);
+        (in ? sweep_in : sweep_adj)(k[0], w.nx, g->t[1], w.cube, z, w.cube, z);
+        (in ? sweep_in : sweep_adj)(
+            k[2], g->t[0], g->t[1], cube, x,
+            at->to + row_at(at->group, at->blocks, at->rows, at->b, at->first + i), out);
+        held = then;
     }
-    w.row = g->t[2] * SF_CBLOCK;
-    w.plane = g->t[1] * w.row;
-    (in ? load_in : load_adj)[k[2]](&w, border);
-    const wino_walk y = { w.plane, SF_CBLOCK, w.row }, z = { w.row, SF_CBLOCK, w.plane };
-    const wino_walk out = { g->t[2] * pitch, pitch, g->t[1] * g->t[2] * pitch };
-    if (k[0] == K1) {
-        (in ? sweep_in : sweep_adj)(k[1], 1, g->t[2], cube, y, to,
-                                    (wino_walk){ 0, pitch, g->t[2] * pitch });
-        return;
-    }
-    (in ? sweep_in : sweep_adj)(k[1], n[0], g->t[2], cube, y, cube, y);
-    (in ? sweep_in : sweep_adj)(k[0], g->t[1], g->t[2], cube, z, to, out);
 }
 
 #include "kernels/x86/wino_weights.h"
@@ -329,27 +372,19 @@ FLAT void product(const int rows, int64_t blocks, const float *v, int64_t step, 
         for (int j = 0; j < 2; j++) v_store(m + r * CG + j * VLEN, acc[r][j]);
 }
 
-/* V of `count` tiles is [register tile of rows][block][row][16], so that one product reads it from
- * end to end: float offset of tile i, block b. */
-static int64_t v_at(int64_t blocks, int64_t count, int64_t b, int64_t i)
-{
-    const int64_t r0 = i / ROWS * ROWS, rows = count - r0 < ROWS ? count - r0 : ROWS;
-    return (r0 * blocks + b * rows + i - r0) * SF_CBLOCK;
-}
-
 /* All rows for blocks [b0, b1) of the input. */
 FLAT void products_sized(const wino_geo *g, int64_t count, int64_t b0, int64_t b1, const float *v,
                          const float *u, const bool add, const bool deep, float *m)
 {
     for (int64_t r0 = 0; r0 < count; r0 += ROWS) {
         const int64_t rows = count - r0 < ROWS ? count - r0 : ROWS, step = rows * SF_CBLOCK;
-        const float *x = v + v_at(g->ib, count, b0, r0);
+        const float *x = v + row_at(ROWS, g->ib, count, b0, r0);
         for (int c = 0; c < CG; c += 2 * VLEN) {
             float *to = m + r0 * CG + c;
             int64_t r = 0;
             if (rows == ROWS)
                 product(ROWS, b1 - b0, x, step, u + c, add, deep, to,
-                        v + v_at(g->ib, count, b0, r0 + ROWS < count ? r0 + ROWS : 0));
+                        v + row_at(ROWS, g->ib, count, b0, r0 + ROWS < count ? r0 + ROWS : 0));
             if (rows == ROWS) continue;
             for (; r + ROWS / 3 <= rows; r += ROWS / 3)
                 product(ROWS / 3, b1 - b0, x + r * SF_CBLOCK, step, u + c, add, deep, to + r * CG,
@@ -471,12 +506,11 @@ FLAT void store_by_kind(const wino_geo *g, const target *t, const bool half, con
 }
 
 /* One tile, 16 outputs: coordinates `pitch` floats apart -> the view. */
-static void store_tile(const wino_geo *g, const target *t, int64_t tile, const float *m,
+static void store_tile(const wino_geo *g, const target *t, const spot *s, const float *m,
                        int64_t pitch, float *cube)
 {
     const int64_t row = g->t[2] * SF_CBLOCK, plane = g->t[1] * row;
     const wino_walk y = { plane, SF_CBLOCK, row }, z = { row, SF_CBLOCK, plane };
-    int64_t o[3];
     if (g->kind[0] == K1) {
         sweep_out(g->kind[1], 1, g->t[2], m, (wino_walk){ 0, pitch, g->t[2] * pitch }, cube, y);
     } else {
@@ -484,11 +518,10 @@ static void store_tile(const wino_geo *g, const target *t, int64_t tile, const f
         sweep_out(g->kind[0], g->t[1], g->t[2], m, from, cube, z);
         sweep_out(g->kind[1], g->m[0], g->t[2], cube, y, cube, y);
     }
-    tile_origin(g, tile, o);
     if (t->half)
-        store_by_kind(g, t, true, o, cube);
+        store_by_kind(g, t, true, s->o, cube);
     else
-        store_by_kind(g, t, false, o, cube);
+        store_by_kind(g, t, false, s->o, cube);
 }
 
 /* Rounds up to whole cache lines. */

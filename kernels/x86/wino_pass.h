@@ -79,34 +79,36 @@ static void clear_sums(const pass *p, int64_t n, int64_t first_tile, int64_t end
 static void combine_sums(const pass *p, int64_t n, int64_t layer, double *stats)
 {
     const wino_geo *g = &p->g;
-    const int axis = slice_axis(g);
+    const int axis = slice_axis(g), m = g->m[axis];
     const int64_t lt = layer_tiles(g), lanes = g->ob * SF_CBLOCK, slices = g->extent[axis];
     const int64_t u0 = layer * lt / UNIT, u1 = ((layer + 1) * lt - 1) / UNIT;
-    for (int s = 0; s < g->m[axis]; s++) {
-        const int64_t slice = layer * g->m[axis] + s;
-        if (slice < p->box.lo[axis] || slice >= p->box.hi[axis]) continue;
-        for (int64_t c = 0; c < lanes; c++)
-            for (int q = 0; q < 2; q++) {
-                double sum = 0;
-                for (int64_t u = u0; u <= u1; u++)
-                    sum += sums_at(p, n, u, layer)[(s * 2 + q) * lanes + c];
-                stats[((n * lanes + c) * slices + slice) * 2 + q] = sum;
-            }
+    for (int64_t c = 0; c < lanes; c += SF_CBLOCK) {
+        double sum[2 * 4][SF_CBLOCK] = { { 0 } };
+        for (int64_t u = u0; u <= u1; u++) {
+            const double *from = sums_at(p, n, u, layer) + c;
+            for (int i = 0; i < 2 * m; i++, from += lanes)
+                for (int l = 0; l < SF_CBLOCK; l++) sum[i][l] += from[l];
+        }
+        for (int i = 0; i < 2 * m; i++) {
+            const int64_t slice = layer * m + i / 2;
+            if (slice < p->box.lo[axis] || slice >= p->box.hi[axis]) continue;
+            for (int l = 0; l < SF_CBLOCK; l++)
+                stats[((n * lanes + c + l) * slices + slice) * 2 + i % 2] = sum[i][l];
+        }
     }
 }
 
 /* --- one block of tiles ---------------------------------------------------------------------- */
 
 /* The tiles become rows first .. of `rows` of V. */
-static void load_tiles(const pass *p, int64_t n, int64_t b, const int64_t *list, int64_t count,
+static void load_tiles(const pass *p, int64_t n, int64_t b, const spot *list, int64_t count,
                        float *v, int64_t first, int64_t rows, float *cube)
 {
     const sf_block_at at = sf_inputs_block(p->in, p->n_in, b);
     const source s = open_source(&p->in[at.entry], n, at.cb);
     const limits l = whole_source(&p->g);
-    for (int64_t i = 0; i < count; i++)
-        transform_tile(&p->g, IN, &s, list[i], &l, v + v_at(p->g.ib, rows, b, first + i),
-                       v_pitch(&p->g, rows), cube, NULL);
+    const places to = { v, ROWS, p->g.ib, rows, b, first, v_pitch(&p->g, rows) };
+    transform_tiles(&p->g, IN, &s, list, count, &l, &to, cube, NULL);
 }
 
 static target open_target(const pass *p, int64_t n, int64_t q)
@@ -129,16 +131,15 @@ static target open_target(const pass *p, int64_t n, int64_t q)
 }
 
 /* Rows of M of one group back to the outputs. */
-static void store_group(const pass *p, int64_t n, int64_t group, const int64_t *list, int64_t count,
+static void store_group(const pass *p, int64_t n, int64_t group, const spot *list, int64_t count,
                         const float *m, int64_t pitch, float *cube)
 {
     const wino_geo *g = &p->g;
     for (int64_t q = group * OB; q < group * OB + OB && q < g->ob; q++) {
         target t = open_target(p, n, q);
         for (int64_t i = 0; i < count; i++) {
-            if (p->sums)
-                t.sums = sums_at(p, n, list[i] / UNIT, list[i] / layer_tiles(g)) + q * SF_CBLOCK;
-            store_tile(g, &t, list[i], m + i * CG + q % OB * SF_CBLOCK, pitch, cube);
+            if (p->sums) t.sums = list[i].sums + q * SF_CBLOCK;
+            store_tile(g, &t, &list[i], m + i * CG + q % OB * SF_CBLOCK, pitch, cube);
         }
     }
 }
@@ -146,13 +147,17 @@ static void store_group(const pass *p, int64_t n, int64_t group, const int64_t *
 static void run_block(const pass *p, int64_t n, int64_t block, float *own)
 {
     const wino_geo *g = &p->g;
-    int64_t list[MAX_BLOCK];
+    spot list[MAX_BLOCK];
     const int64_t first = block * g->block;
     const int64_t end = first + g->block < g->tiles ? first + g->block : g->tiles;
     const int64_t count = list_tiles(g, first, end, &p->box, list);
     const int64_t vp = v_pitch(g, count), mp = m_pitch(count);
     float *cube = own, *v = cube + CUBE, *m = v + g->coords * v_pitch(g, g->block);
-    if (p->sums) clear_sums(p, n, first, end);
+    if (p->sums) {
+        clear_sums(p, n, first, end);
+        for (int64_t i = 0, a = slice_axis(g); i < count; i++)
+            list[i].sums = sums_at(p, n, list[i].tile / UNIT, list[i].o[a] / g->m[a]);
+    }
     for (int64_t b = 0; b < g->ib && count > 0; b++)
         load_tiles(p, n, b, list, count, v, 0, count, cube);
     for (int64_t group = 0; group < g->groups && count > 0; group++) {
@@ -218,7 +223,7 @@ static size_t deep_own(const wino_geo *g, int64_t samples)
 }
 
 /* V holds the rows (sample, tile) of everything. */
-static void run_deep_group(const pass *p, const int64_t *list, int64_t tiles, int64_t group,
+static void run_deep_group(const pass *p, const spot *list, int64_t tiles, int64_t group,
                            float *own)
 {
     const wino_geo *g = &p->g;
@@ -239,7 +244,7 @@ static void run_deep_group(const pass *p, const int64_t *list, int64_t tiles, in
 static void run_deep(const pass *p, int threads)
 {
     const wino_geo *g = &p->g;
-    int64_t list[MOST_DEEP_ROWS];
+    spot list[MOST_DEEP_ROWS];
     const int64_t samples = p->c->in.n, tiles = list_tiles(g, 0, g->tiles, &p->box, list);
     const int64_t rows = samples * tiles;
 #pragma omp parallel num_threads(threads)

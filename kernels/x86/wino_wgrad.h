@@ -13,15 +13,15 @@ typedef struct {
     const sf_conv *c;
     const sf_conv_bwd_weight *a;
     wino_geo g;
-    limits leaf;  /* output gradients of this leaf; others read as zero */
-    float *v, *z; /* [coordinate][block][tile of the batch][16] */
-    float *du;    /* [coordinate][input block][group][16][CG], pitch du_step */
-    float *sums;  /* [output block][tile of the batch][16]: of the output gradient */
-    double *bias; /* [output block][16] */
-    float *own;   /* per thread */
-    int64_t list[MOST_TILES], count; /* tiles of this batch */
-    int64_t batch;                   /* tiles of a full one */
-    bool wide;                       /* all of dU is kept: coordinate by coordinate */
+    limits leaf;           /* output gradients of this leaf; others read as zero */
+    float *v, *z;          /* [coordinate][block][tile of the batch][16] */
+    float *du;             /* [coordinate][input block][group][16][CG], pitch du_step */
+    float *sums;           /* [output block][tile of the batch][16]: of the output gradient */
+    double *bias;          /* [output block][16] */
+    float *own;            /* per thread */
+    spot list[MOST_TILES]; /* tiles of this batch */
+    int64_t count, batch;  /* their number; that of a full one */
+    bool wide;             /* all of dU is kept: coordinate by coordinate */
 } wgrad;
 
 static int64_t du_step(const wino_geo *g) { return g->ib * g->groups * SF_CBLOCK * CG + PAD; }
@@ -68,9 +68,8 @@ static void fill_inputs(const wgrad *w, int64_t b, int64_t i0, int64_t i1, float
     const sf_block_at at = sf_inputs_block(w->a->in, w->a->n_in, b);
     const source s = open_source(&w->a->in[at.entry], w->a->n, at.cb);
     const limits l = whole_source(g);
-    for (int64_t i = i0; i < i1; i++)
-        transform_tile(g, IN, &s, w->list[i], &l, w->v + (b * w->count + i) * SF_CBLOCK,
-                       batch_pitch(g->ib, w->count), cube, NULL);
+    const places to = { w->v, w->count, g->ib, w->count, b, i0, batch_pitch(g->ib, w->count) };
+    transform_tiles(g, IN, &s, w->list + i0, i1 - i0, &l, &to, cube, NULL);
 }
 
 static void fill_gradients(const wgrad *w, int64_t q, int64_t i0, int64_t i1, float *cube)
@@ -85,9 +84,9 @@ static void fill_gradients(const wgrad *w, int64_t q, int64_t i0, int64_t i1, fl
     }
     const sf_input dout = { .x = w->a->dout };
     const source s = open_source(&dout, w->a->n, q);
-    for (int64_t i = i0; i < i1; i++)
-        transform_tile(g, ADJ, &s, w->list[i], &w->leaf, z + i * SF_CBLOCK, pitch, cube,
-                       w->sums + (q * w->count + i) * SF_CBLOCK);
+    const places to = { w->z, w->count, z_blocks(g), w->count, q, i0, pitch };
+    transform_tiles(g, ADJ, &s, w->list + i0, i1 - i0, &w->leaf, &to, cube,
+                    w->sums + (q * w->count + i0) * SF_CBLOCK);
 }
 
 static void add_bias(const wgrad *w, int64_t q)
@@ -108,7 +107,7 @@ typedef struct {
 /* dU[rows inputs][2 vectors] (+)= V^T Z over the tiles. `next`, if any, is read by a later call:
  * two lines of it are fetched with each tile, `step` floats apart. */
 FLAT void grad(const int rows, int64_t tiles, const float *v, const float *z0, const float *z1,
-               const bool add, float *du, const bool fetch, const float *next, int64_t step)
+               const bool add, float *du, const float *next, int64_t step)
 {
     V acc[8][2];
 #pragma GCC unroll 8
@@ -117,10 +116,8 @@ FLAT void grad(const int rows, int64_t tiles, const float *v, const float *z0, c
         for (int j = 0; j < 2; j++) acc[r][j] = add ? v_load(du + r * CG + j * VLEN) : v_zero();
     for (int64_t i = 0; i < tiles; i++, v += SF_CBLOCK, z0 += SF_CBLOCK, z1 += SF_CBLOCK) {
         const V y0 = v_load(z0), y1 = v_load(z1);
-        if (fetch) {
-            _mm_prefetch((const char *)(next + i * SF_CBLOCK), _MM_HINT_T0);
-            _mm_prefetch((const char *)(next + step + i * SF_CBLOCK), _MM_HINT_T0);
-        }
+        _mm_prefetch((const char *)(next + i * SF_CBLOCK), _MM_HINT_T0);
+        _mm_prefetch((const char *)(next + step + i * SF_CBLOCK), _MM_HINT_T0);
 #pragma GCC unroll 8
         for (int r = 0; r < rows; r++) {
             const V x = v_set1(v[r]);
@@ -134,39 +131,30 @@ FLAT void grad(const int rows, int64_t tiles, const float *v, const float *z0, c
         for (int j = 0; j < 2; j++) v_store(du + r * CG + j * VLEN, acc[r][j]);
 }
 
-FLAT void grad_block_sized(int64_t tiles, operands at, const bool add, const bool fetch,
-                           operands next)
+FLAT void grad_block_sized(int64_t tiles, operands at, const bool add, operands next)
 {
     const int64_t block = tiles * SF_CBLOCK;
     const float *v = at.v;
     for (int c = 0; c < COLS; c++, at.du += 2 * VLEN, next.z += block) {
         const float *z0 = at.z + c * block, *z1 = BLOCK_V == 1 ? z0 + block : z0 + VLEN;
         if (BLOCK_V == 1) {
-            grad(8, tiles, v, z0, z1, add, at.du, fetch, next.z, block);
-            grad(8, tiles, v + 8, z0, z1, add, at.du + 8 * CG, fetch, next.v, next.du - next.v);
+            grad(8, tiles, v, z0, z1, add, at.du, next.z, block);
+            grad(8, tiles, v + 8, z0, z1, add, at.du + 8 * CG, next.v, next.du - next.v);
         } else {
-            grad(6, tiles, v, z0, z1, add, at.du, fetch, next.z, 0);
-            grad(6, tiles, v + 6, z0, z1, add, at.du + 6 * CG, fetch, next.v, next.du - next.v);
-            grad(4, tiles, v + 12, z0, z1, add, at.du + 12 * CG, fetch, next.v, 0);
+            grad(6, tiles, v, z0, z1, add, at.du, next.z, 0);
+            grad(6, tiles, v + 6, z0, z1, add, at.du + 6 * CG, next.v, next.du - next.v);
+            grad(4, tiles, v + 12, z0, z1, add, at.du + 12 * CG, next.v, 0);
         }
     }
 }
 
-static void grad_block(int64_t tiles, const operands *at, bool first)
-{
-    if (first)
-        grad_block_sized(tiles, *at, false, false, *at);
-    else
-        grad_block_sized(tiles, *at, true, false, *at);
-}
-
 /* From coordinate to coordinate the addresses jump: the processor does not see what comes next. */
-static void grad_block_fetch(int64_t tiles, const operands *at, bool first, const operands *next)
+static void grad_block(int64_t tiles, const operands *at, bool first, const operands *next)
 {
     if (first)
-        grad_block_sized(tiles, *at, false, true, *next);
+        grad_block_sized(tiles, *at, false, *next);
     else
-        grad_block_sized(tiles, *at, true, true, *next);
+        grad_block_sized(tiles, *at, true, *next);
 }
 
 /* Of coordinate k, input block b and output group; dU `du`. */
@@ -220,7 +208,7 @@ static void narrow_block(const wgrad *w, int64_t b, int64_t group, bool first, b
         const int then = k + 1 < w->g.coords ? k + 1 : k;
         const operands at = operands_of(w, k, b, group, du + k * pitch);
         const operands next = operands_of(w, then, b, group, du + then * pitch);
-        grad_block_fetch(w->count, &at, first, &next);
+        grad_block(w->count, &at, first, &next);
     }
     if (last) write_taps(w, b, group, du, pitch, taps, own);
 }
@@ -228,11 +216,15 @@ static void narrow_block(const wgrad *w, int64_t b, int64_t group, bool first, b
 /* All of dU of one coordinate. */
 static void all_pairs(const wgrad *w, int k, bool first)
 {
-    for (int64_t b = 0; b < w->g.ib; b++)
-        for (int64_t group = 0; group < w->g.groups; group++) {
-            const operands at = operands_of(w, k, b, group, du_at(w, k, b, group));
-            grad_block(w->count, &at, first);
-        }
+    operands at = operands_of(w, k, 0, 0, du_at(w, k, 0, 0));
+    for (int64_t i = 0, pairs = w->g.ib * w->g.groups; i < pairs; i++) {
+        const int64_t b = (i + 1) / w->g.groups, group = (i + 1) % w->g.groups;
+        const int then = k + 1 < w->g.coords ? k + 1 : k;
+        const operands next = i + 1 < pairs ? operands_of(w, k, b, group, du_at(w, k, b, group))
+                                            : operands_of(w, then, 0, 0, du_at(w, then, 0, 0));
+        grad_block(w->count, &at, first, &next);
+        at = next;
+    }
 }
 
 static void run_batch(const wgrad *w, bool first, bool last, int threads)
