@@ -27,12 +27,17 @@ enum {
     AHEAD = 24 * CG,        /* floats of U fetched before they are used */
     PAD = 32,               /* floats between coordinates: no multiple of 4 KiB */
     CUBE = MAX_COORDS * SF_CBLOCK,
+    NEAR_ROWS = 24, /* rows of M between two transforms */
+    NEAR_PITCH = NEAR_ROWS * CG + SF_CBLOCK,
+    NEAR = 6 * NEAR_PITCH,
     TAPS = 16 * 27 * SF_CBLOCK /* floats: the taps of 16 inputs */
 };
 
 typedef struct {
     wino_kind kind[3];
     int m[3], t[3], coords;       /* outputs and points of a tile */
+    int inner;                    /* axis whose points follow each other among the coordinates */
+    int64_t step[3];              /* coordinates from point to point of an axis */
     int64_t grid[3], tiles;       /* per sample */
     int64_t source[3], extent[3]; /* of what is read and of what is written */
     int64_t ib, ob, groups;       /* input and output blocks of 16, output groups */
@@ -80,6 +85,10 @@ static wino_geo make_geo(const sf_conv *c, int64_t in_blocks, int64_t out_blocks
         g.coords *= g.t[a];
         g.tiles *= g.grid[a];
     }
+    g.inner = g.kind[0] == K1 ? 1 : 0;
+    g.step[g.inner] = 1;
+    g.step[2] = g.t[g.inner];
+    g.step[1 - g.inner] = g.inner == 0 ? g.t[0] * g.t[2] : 0;
     g.groups = (out_blocks + OB - 1) / OB;
     g.block = block_tiles(&g);
     return g;
@@ -311,7 +320,8 @@ static void transform_tiles(const wino_geo *g, wino_op op, const source *s, cons
     const int shared = in ? kind_window(k[2]) - kind_step(k[2]) : 0;
     const int64_t line = g->t[1] * SF_CBLOCK, plane = (n[0] < g->t[0] ? g->t[0] : n[0]) * line;
     const wino_walk z = { plane, SF_CBLOCK, line }, x = { line, SF_CBLOCK, plane };
-    const wino_walk out = { g->t[1] * g->t[2] * at->pitch, g->t[2] * at->pitch, at->pitch };
+    const wino_walk out = { g->step[0] * at->pitch, g->step[1] * at->pitch,
+                            g->step[2] * at->pitch };
     window w = { .s = s, .nz = n[0], .l = *l, .line = line, .plane = plane };
     int64_t held = 0;
     for (int64_t i = 0; i < count; i++) {
@@ -372,15 +382,16 @@ FLAT void product(const int rows, int64_t blocks, const float *v, int64_t step, 
         for (int j = 0; j < 2; j++) v_store(m + r * CG + j * VLEN, acc[r][j]);
 }
 
-/* All rows for blocks [b0, b1) of the input. */
-FLAT void products_sized(const wino_geo *g, int64_t count, int64_t b0, int64_t b1, const float *v,
-                         const float *u, const bool add, const bool deep, float *m)
+/* Rows [first, end) of `count` for blocks [b0, b1) of the input; `first` on a register tile. */
+FLAT void products_sized(const wino_geo *g, int64_t count, int64_t first, int64_t end, int64_t b0,
+                         int64_t b1, const float *v, const float *u, const bool add,
+                         const bool deep, float *m)
 {
-    for (int64_t r0 = 0; r0 < count; r0 += ROWS) {
+    for (int64_t r0 = first; r0 < end; r0 += ROWS) {
         const int64_t rows = count - r0 < ROWS ? count - r0 : ROWS, step = rows * SF_CBLOCK;
         const float *x = v + row_at(ROWS, g->ib, count, b0, r0);
         for (int c = 0; c < CG; c += 2 * VLEN) {
-            float *to = m + r0 * CG + c;
+            float *to = m + (r0 - first) * CG + c;
             int64_t r = 0;
             if (rows == ROWS)
                 product(ROWS, b1 - b0, x, step, u + c, add, deep, to,
@@ -395,9 +406,20 @@ FLAT void products_sized(const wino_geo *g, int64_t count, int64_t b0, int64_t b
     }
 }
 
-static void products(const wino_geo *g, int64_t count, const float *v, const float *u, float *m)
+/* Points of one coordinate along the inner axis: products of some rows, then their transform, as
+ * long as they lie in the nearest cache; of M stay the outputs of that axis. */
+static void products_out(const wino_geo *g, int64_t count, const float *v, int64_t vp,
+                         const float *u, int64_t up, float *m, int64_t mp, float *near)
 {
-    products_sized(g, count, 0, g->ib, v, u, false, false, m);
+    const int points = g->t[g->inner];
+    const wino_walk from = { CG, SF_CBLOCK, NEAR_PITCH }, to = { CG, SF_CBLOCK, mp };
+    for (int64_t r = 0; r < count; r += NEAR_ROWS) {
+        const int64_t end = r + NEAR_ROWS < count ? r + NEAR_ROWS : count;
+        for (int k = 0; k < points; k++)
+            products_sized(g, count, r, end, 0, g->ib, v + k * vp, u + k * up, false, false,
+                           near + k * NEAR_PITCH);
+        sweep_out(g->kind[g->inner], (int)(end - r), OB, near, from, m + r * CG, to);
+    }
 }
 
 /* Blocks [b0, b1) of the inputs; the first start the sums. */
@@ -405,9 +427,9 @@ static void products_part(const wino_geo *g, int64_t count, int64_t b0, int64_t 
                           const float *u, float *m)
 {
     if (b0 == 0)
-        products_sized(g, count, b0, b1, v, u, false, true, m);
+        products_sized(g, count, 0, count, b0, b1, v, u, false, true, m);
     else
-        products_sized(g, count, b0, b1, v, u, true, true, m);
+        products_sized(g, count, 0, count, b0, b1, v, u, true, true, m);
 }
 
 /* --- storing -------------------------------------------------------------------------------- */
@@ -442,11 +464,11 @@ FLAT V store_one(void *data, int64_t at, V x, const bool half, bool stream)
     return x;
 }
 
+/* The last transform, along x; `from`: planes, rows, points. */
 FLAT void store_rows(const wino_geo *g, const target *t, const wino_kind k, const bool half,
-                     const int64_t o[3], const float *cube)
+                     const int64_t o[3], const float *data, wino_walk from)
 {
     const int m = kind_outputs(k);
-    const int64_t row = g->t[2] * SF_CBLOCK, plane = g->t[1] * row;
     const int64_t x0 = o[2] < t->l.lo[2] ? t->l.lo[2] - o[2] : 0;
     const int64_t x1 = o[2] + m > t->l.hi[2] ? t->l.hi[2] - o[2] : m;
     for (int z = 0; z < g->m[0]; z++) {
@@ -457,11 +479,11 @@ FLAT void store_rows(const wino_geo *g, const target *t, const wino_kind k, cons
             V sum = v_zero(), square = v_zero();
             for (int y = 0; y < g->m[1]; y++) {
                 if (o[1] + y < t->l.lo[1] || o[1] + y >= t->l.hi[1]) continue;
-                const float *c = cube + z * plane + y * row + h;
+                const float *c = data + z * from.a + y * from.b + h;
                 const int64_t at = (o[0] + z) * t->sd + (o[1] + y) * t->sh + o[2] * SF_CBLOCK + h;
                 V v[6];
 #pragma GCC unroll 6
-                for (int i = 0; i < op_reads(OUT, k); i++) v[i] = v_load(c + i * SF_CBLOCK);
+                for (int i = 0; i < op_reads(OUT, k); i++) v[i] = v_load(c + i * from.step);
                 op_apply(OUT, k, v);
 #pragma GCC unroll 4
                 for (int i = 0; i < m; i++) {
@@ -484,44 +506,44 @@ FLAT void store_rows(const wino_geo *g, const target *t, const wino_kind k, cons
 }
 
 FLAT void store_by_kind(const wino_geo *g, const target *t, const bool half, const int64_t o[3],
-                        const float *cube)
+                        const float *data, wino_walk from)
 {
     switch (g->kind[2]) {
     case K1:
-        store_rows(g, t, K1, half, o, cube);
+        store_rows(g, t, K1, half, o, data, from);
         break;
     case K2:
-        store_rows(g, t, K2, half, o, cube);
+        store_rows(g, t, K2, half, o, data, from);
         break;
     case K4:
-        store_rows(g, t, K4, half, o, cube);
+        store_rows(g, t, K4, half, o, data, from);
         break;
     case KS:
-        store_rows(g, t, KS, half, o, cube);
+        store_rows(g, t, KS, half, o, data, from);
         break;
     case KD:
-        store_rows(g, t, KD, half, o, cube);
+        store_rows(g, t, KD, half, o, data, from);
         break;
     }
 }
 
-/* One tile, 16 outputs: coordinates `pitch` floats apart -> the view. */
+/* One tile, 16 outputs -> the view. M after the transform along the inner axis: `m` has the steps
+ * of its axes. */
 static void store_tile(const wino_geo *g, const target *t, const spot *s, const float *m,
-                       int64_t pitch, float *cube)
+                       const int64_t step[3], float *cube)
 {
-    const int64_t row = g->t[2] * SF_CBLOCK, plane = g->t[1] * row;
-    const wino_walk y = { plane, SF_CBLOCK, row }, z = { row, SF_CBLOCK, plane };
-    if (g->kind[0] == K1) {
-        sweep_out(g->kind[1], 1, g->t[2], m, (wino_walk){ 0, pitch, g->t[2] * pitch }, cube, y);
-    } else {
-        const wino_walk from = { g->t[2] * pitch, pitch, g->t[1] * g->t[2] * pitch };
-        sweep_out(g->kind[0], g->t[1], g->t[2], m, from, cube, z);
-        sweep_out(g->kind[1], g->m[0], g->t[2], cube, y, cube, y);
+    wino_walk from = { step[0], step[1], step[2] };
+    if (g->inner == 0) {
+        const int64_t row = g->t[2] * SF_CBLOCK, plane = g->m[1] * row;
+        const wino_walk y = { step[0], step[2], step[1] }, to = { plane, SF_CBLOCK, row };
+        sweep_out(g->kind[1], g->m[0], g->t[2], m, y, cube, to);
+        from = (wino_walk){ plane, row, SF_CBLOCK };
+        m = cube;
     }
     if (t->half)
-        store_by_kind(g, t, true, s->o, cube);
+        store_by_kind(g, t, true, s->o, m, from);
     else
-        store_by_kind(g, t, false, s->o, cube);
+        store_by_kind(g, t, false, s->o, m, from);
 }
 
 /* Rounds up to whole cache lines. */

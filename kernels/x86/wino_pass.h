@@ -130,16 +130,20 @@ static target open_target(const pass *p, int64_t n, int64_t q)
     return t;
 }
 
-/* Rows of M of one group back to the outputs. */
+/* Rows of M of one group, transformed along the inner axis, back to the outputs; `points` of that
+ * axis follow each other. */
 static void store_group(const pass *p, int64_t n, int64_t group, const spot *list, int64_t count,
-                        const float *m, int64_t pitch, float *cube)
+                        const float *m, int64_t pitch, int points, float *cube)
 {
     const wino_geo *g = &p->g;
+    int64_t step[3];
+    for (int a = 0; a < 3; a++)
+        step[a] = (a == g->inner ? 1 : g->step[a] / g->t[g->inner] * points) * pitch;
     for (int64_t q = group * OB; q < group * OB + OB && q < g->ob; q++) {
         target t = open_target(p, n, q);
         for (int64_t i = 0; i < count; i++) {
             if (p->sums) t.sums = list[i].sums + q * SF_CBLOCK;
-            store_tile(g, &t, &list[i], m + i * CG + q % OB * SF_CBLOCK, pitch, cube);
+            store_tile(g, &t, &list[i], m + i * CG + q % OB * SF_CBLOCK, step, cube);
         }
     }
 }
@@ -152,7 +156,9 @@ static void run_block(const pass *p, int64_t n, int64_t block, float *own)
     const int64_t end = first + g->block < g->tiles ? first + g->block : g->tiles;
     const int64_t count = list_tiles(g, first, end, &p->box, list);
     const int64_t vp = v_pitch(g, count), mp = m_pitch(count);
-    float *cube = own, *v = cube + CUBE, *m = v + g->coords * v_pitch(g, g->block);
+    const int points = g->t[g->inner], outputs = g->m[g->inner];
+    float *cube = own, *near = cube + CUBE, *v = near + NEAR,
+          *m = v + lines16(g->coords * v_pitch(g, g->block));
     if (p->sums) {
         clear_sums(p, n, first, end);
         for (int64_t i = 0, a = slice_axis(g); i < count; i++)
@@ -162,9 +168,10 @@ static void run_block(const pass *p, int64_t n, int64_t block, float *own)
         load_tiles(p, n, b, list, count, v, 0, count, cube);
     for (int64_t group = 0; group < g->groups && count > 0; group++) {
         const float *u = p->u + group * g->coords * u_pitch(g);
-        for (int k = 0; k < g->coords; k++)
-            products(g, count, v + k * vp, u + k * u_pitch(g), m + k * mp);
-        store_group(p, n, group, list, count, m, mp, cube);
+        for (int k = 0; k < g->coords / points; k++)
+            products_out(g, count, v + k * points * vp, vp, u + k * points * u_pitch(g), u_pitch(g),
+                         m + k * outputs * mp, mp, near);
+        store_group(p, n, group, list, count, m, mp, outputs, cube);
     }
 }
 
@@ -237,8 +244,12 @@ static void run_deep_group(const pass *p, const spot *list, int64_t tiles, int64
         for (int k = 0; k < g->coords; k++)
             products_part(g, rows, b, end, p->v + k * vp, u + k * pitch, m + k * mp);
     }
+    const int points = g->t[g->inner];
+    const wino_walk walk = { CG, SF_CBLOCK, mp };
+    for (int k = 0; k < g->coords; k += points)
+        sweep_out(g->kind[g->inner], (int)rows, OB, m + k * mp, walk, m + k * mp, walk);
     for (int64_t n = 0; n < p->c->in.n; n++)
-        store_group(p, n, group, list, tiles, m + n * tiles * CG, mp, own);
+        store_group(p, n, group, list, tiles, m + n * tiles * CG, mp, points, own);
 }
 
 static void run_deep(const pass *p, int threads)
@@ -264,8 +275,9 @@ static void run_deep(const pass *p, int threads)
 
 static size_t block_own(const wino_geo *g)
 {
+    const int64_t m = g->coords / g->t[g->inner] * g->m[g->inner];
     const size_t block =
-        lines16(g->coords * v_pitch(g, g->block)) + lines16(g->coords * m_pitch(g->block));
+        NEAR + lines16(g->coords * v_pitch(g, g->block)) + lines16(m * m_pitch(g->block));
     return CUBE + (block > TAPS ? block : TAPS);
 }
 

@@ -67,7 +67,7 @@ static void fill_u(const wino_geo *g, const weights *w, const sf_block_at *b, co
     const int64_t s = w->swap ? -SF_CBLOCK : SF_CBLOCK;
     const wino_walk from = { s * k[1] * k[2], s * k[2], s }, x = { plane, row, SF_CBLOCK };
     const wino_walk y = { plane, SF_CBLOCK, row }, z = { row, SF_CBLOCK, plane };
-    const wino_walk u = { g->t[2] * pitch, pitch, g->t[1] * g->t[2] * pitch };
+    const wino_walk u = { g->step[1] * pitch, g->step[2] * pitch, g->step[0] * pitch };
     for (int r = 0; r < SF_CBLOCK; r++, taps += count * SF_CBLOCK) {
         const float *first = w->swap ? taps + (count - 1) * SF_CBLOCK : taps;
         sweep_wgt(g->kind[2], k[0], k[1], first, from, cube, x);

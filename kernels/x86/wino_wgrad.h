@@ -182,7 +182,7 @@ static void write_taps(const wgrad *w, int64_t b, int64_t group, const float *du
     const sf_conv *c = w->c;
     const int *k = c->kernel, count = k[0] * k[1] * k[2];
     const int64_t row = g->t[2] * SF_CBLOCK, plane = g->t[1] * row, s = SF_CBLOCK;
-    const wino_walk from = { g->t[2] * pitch, pitch, g->t[1] * g->t[2] * pitch };
+    const wino_walk from = { g->step[1] * pitch, g->step[2] * pitch, g->step[0] * pitch };
     const wino_walk z = { row, s, plane }, y = { plane, s, row }, x = { plane, row, s };
     const wino_walk to = { s * k[1] * k[2], s * k[2], s };
     const sf_block_at in = sf_inputs_block(w->a->in, w->a->n_in, b);
@@ -216,15 +216,22 @@ static void narrow_block(const wgrad *w, int64_t b, int64_t group, bool first, b
 /* All of dU of one coordinate. */
 static void all_pairs(const wgrad *w, int k, bool first)
 {
+    const wino_geo *g = &w->g;
+    const int64_t block = w->count * SF_CBLOCK;
+    const int then = k + 1 < g->coords ? k + 1 : k;
     operands at = operands_of(w, k, 0, 0, du_at(w, k, 0, 0));
-    for (int64_t i = 0, pairs = w->g.ib * w->g.groups; i < pairs; i++) {
-        const int64_t b = (i + 1) / w->g.groups, group = (i + 1) % w->g.groups;
-        const int then = k + 1 < w->g.coords ? k + 1 : k;
-        const operands next = i + 1 < pairs ? operands_of(w, k, b, group, du_at(w, k, b, group))
-                                            : operands_of(w, then, 0, 0, du_at(w, then, 0, 0));
-        grad_block(w->count, &at, first, &next);
-        at = next;
-    }
+    const float *z = at.z;
+    for (int64_t b = 0; b < g->ib; b++)
+        for (int64_t group = 0; group < g->groups; group++) {
+            operands next = { at.v, at.z + OB * block, at.du + SF_CBLOCK * CG };
+            if (group + 1 == g->groups) {
+                next.v += block;
+                next.z = z;
+                if (b + 1 == g->ib) next = operands_of(w, then, 0, 0, du_at(w, then, 0, 0));
+            }
+            grad_block(w->count, &at, first, &next);
+            at = next;
+        }
 }
 
 static void run_batch(const wgrad *w, bool first, bool last, int threads)
@@ -245,7 +252,7 @@ static void run_batch(const wgrad *w, bool first, bool last, int threads)
         }
 #pragma omp for schedule(static) nowait
         for (int64_t q = 0; q < g->ob; q++) add_bias(w, q);
-#pragma omp for schedule(dynamic, 1)
+#pragma omp for schedule(static)
         for (int64_t k = 0; k < (w->wide ? g->coords : 0); k++) all_pairs(w, (int)k, first);
 #pragma omp for schedule(dynamic, 1)
         for (int64_t i = 0; i < (w->wide && !last ? 0 : pairs); i++) {
