@@ -4,9 +4,11 @@
 #define REAL    float
 #define STORED  REAL
 #define NAME(x) x##_avx512
+#define WIDE
 #include "kernels/ref/norm_loops.inc"
 #undef STORED
 #undef NAME
+#undef WIDE
 #include "kernels/x86/norm_half.h"
 #define NAME(x) x##_half_avx512
 #include "kernels/ref/norm_loops.inc"
