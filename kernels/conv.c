@@ -36,8 +36,9 @@ double sf_conv_macs(const sf_conv *c)
 
 const sf_conv_impl *const sf_conv_impls[] = {
 #ifdef SEGFLEET_HAVE_X86
-    &sf_conv_wino_bf16,     &sf_conv_direct_bf16, &sf_conv_wino_avx512,
-    &sf_conv_direct_avx512, &sf_conv_wino_avx2,   &sf_conv_direct_avx2,
+    &sf_conv_wino_bf16,   &sf_conv_head_bf16,   &sf_conv_direct_bf16,
+    &sf_conv_wino_avx512, &sf_conv_head_avx512, &sf_conv_direct_avx512,
+    &sf_conv_wino_avx2,   &sf_conv_head_avx2,   &sf_conv_direct_avx2,
 #endif
-    &sf_conv_gemm,          &sf_conv_ref,         NULL
+    &sf_conv_gemm,        &sf_conv_ref,         NULL
 };

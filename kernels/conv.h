@@ -67,6 +67,7 @@ typedef struct {
 extern const sf_conv_impl sf_conv_ref, sf_conv_gemm;
 #ifdef SEGFLEET_HAVE_X86
 extern const sf_conv_impl sf_conv_wino_bf16, sf_conv_wino_avx512, sf_conv_wino_avx2;
+extern const sf_conv_impl sf_conv_head_bf16, sf_conv_head_avx512, sf_conv_head_avx2;
 #endif
 extern const sf_conv_impl *const sf_conv_impls[]; /* best first, NULL-terminated */
 

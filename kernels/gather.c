@@ -240,7 +240,24 @@ void sf_gather_conv_data(const sf_conv *c, const sf_conv_bwd_data *a, sf_gather_
     for (int phase = 0; sf_gather_conv_data_axes(c, phase, g.axis); phase++) run(&g, 1, scratch);
 }
 
-/* Bias gradient: per lane a plain sum in double over the box of output coordinates. */
+/* sum[lane] += the lanes of `count` voxels; runs of a few are summed in float first. */
+static void add_voxels(const sf_view *v, int64_t at, int64_t count, double *sum)
+{
+    enum { RUN = 8 };
+    for (int64_t i = 0; i < count; i += RUN, at += RUN * SF_CBLOCK) {
+        const int64_t n = count - i < RUN ? count - i : RUN;
+        float wide[RUN * SF_CBLOCK], part[SF_CBLOCK] = { 0 };
+        const float *p =
+            v->dtype == SF_BF16 ? widen(v, at, n * SF_CBLOCK, wide) : (const float *)v->data + at;
+        for (int64_t j = 0; j < n; j++)
+#pragma omp simd
+            for (int l = 0; l < SF_CBLOCK; l++) part[l] += p[j * SF_CBLOCK + l];
+#pragma omp simd
+        for (int l = 0; l < SF_CBLOCK; l++) sum[l] += (double)part[l];
+    }
+}
+
+/* Bias gradient: per lane a sum over the box of output coordinates. */
 static void bias_gradient(const sf_view *v, int64_t n, const int64_t lo[3], const int64_t hi[3],
                           float *db, int threads)
 {
@@ -249,17 +266,11 @@ static void bias_gradient(const sf_view *v, int64_t n, const int64_t lo[3], cons
     for (int64_t cb = 0; cb < blocks; cb++) {
         double s[SF_CBLOCK] = { 0 };
         for (int64_t z = lo[0]; z < hi[0]; z++)
-            for (int64_t y = lo[1]; y < hi[1]; y++) {
-                int64_t at = sf_view_offset(v, n, cb, z - v->origin[0], y - v->origin[1],
-                                            lo[2] - v->origin[2]);
-                for (int64_t x = lo[2]; x < hi[2]; x++, at += SF_CBLOCK) {
-                    float wide[SF_CBLOCK];
-                    const float *p = v->dtype == SF_BF16 ? widen(v, at, SF_CBLOCK, wide)
-                                                         : (const float *)v->data + at;
-#pragma omp simd
-                    for (int l = 0; l < SF_CBLOCK; l++) s[l] += (double)p[l];
-                }
-            }
+            for (int64_t y = lo[1]; y < hi[1]; y++)
+                add_voxels(v,
+                           sf_view_offset(v, n, cb, z - v->origin[0], y - v->origin[1],
+                                          lo[2] - v->origin[2]),
+                           hi[2] - lo[2], s);
         for (int64_t l = 0; l < sf_block_lanes(v->shape.c, cb); l++)
             db[cb * SF_CBLOCK + l] = (float)s[l];
     }

@@ -9,9 +9,16 @@
 
 enum { NV = TILE_BLOCKS * BLOCK_V }; /* weight vectors of a full register tile */
 
+/* The line of voxel i, `ahead` elements further. */
+FLAT void SF_ISA_NAME(fetch)(const void *x, const bool half, int64_t i, int64_t ahead)
+{
+    if (half && i % 2) return; /* a line holds two voxels */
+    _mm_prefetch(v_address(x, i * SF_CBLOCK + ahead, half), _MM_HINT_T0);
+}
+
 /* count voxels of 16 lanes through the load rule (mul and add, as the reference does it). */
 FLAT void SF_ISA_NAME(act)(const void *x, const bool half, const float *scale, const float *shift,
-                           float slope, int64_t count, float *dst)
+                           float slope, int64_t count, int64_t ahead, float *dst)
 {
     V a[BLOCK_V], b[BLOCK_V];
     const V s = v_set1(slope);
@@ -19,17 +26,23 @@ FLAT void SF_ISA_NAME(act)(const void *x, const bool half, const float *scale, c
         a[j] = v_load(scale + j * VLEN);
         b[j] = v_load(shift + j * VLEN);
     }
-    for (int64_t i = 0; i < count; i++)
+    for (int64_t i = 0; i < count; i++) {
+        SF_ISA_NAME(fetch)(x, half, i, ahead);
         for (int j = 0; j < BLOCK_V; j++) {
             const int64_t at = i * SF_CBLOCK + j * VLEN;
             const V t = v_add(v_mul(a[j], v_get(x, at, half)), b[j]);
             v_store(dst + at, v_positive_or(t, v_mul(s, t)));
         }
+    }
 }
 
-FLAT void SF_ISA_NAME(raw)(const void *x, const bool half, int64_t count, float *dst)
+FLAT void SF_ISA_NAME(raw)(const void *x, const bool half, int64_t count, int64_t ahead, float *dst)
 {
-    for (int64_t at = 0; at < count * SF_CBLOCK; at += VLEN) v_store(dst + at, v_get(x, at, half));
+    for (int64_t i = 0; i < count; i++) {
+        SF_ISA_NAME(fetch)(x, half, i, ahead);
+        for (int64_t at = i * SF_CBLOCK; at < (i + 1) * SF_CBLOCK; at += VLEN)
+            v_store(dst + at, v_get(x, at, half));
+    }
 }
 
 /* One row of a patch: 16 lanes of block cb, zero outside the volume. */
@@ -53,15 +66,16 @@ static void SF_ISA_NAME(fill_row)(const sf_input *in, int64_t cb, int64_t n, con
     const int64_t k = n * sf_cpad(v->shape.c) + cb * SF_CBLOCK;
     const float *scale = in->scale ? (const float *)in->scale + k : NULL;
     const float *shift = in->scale ? (const float *)in->shift + k : NULL;
+    const int64_t next = v->stride_h; /* the row that is loaded after this one */
     dst += before * SF_CBLOCK;
     if (scale && half)
-        SF_ISA_NAME(act)(x, true, scale, shift, (float)in->slope, end - before, dst);
+        SF_ISA_NAME(act)(x, true, scale, shift, (float)in->slope, end - before, next, dst);
     else if (scale)
-        SF_ISA_NAME(act)(x, false, scale, shift, (float)in->slope, end - before, dst);
+        SF_ISA_NAME(act)(x, false, scale, shift, (float)in->slope, end - before, next, dst);
     else if (half)
-        SF_ISA_NAME(raw)(x, true, end - before, dst);
+        SF_ISA_NAME(raw)(x, true, end - before, next, dst);
     else
-        memcpy(dst, x, (size_t)((end - before) * SF_CBLOCK) * sizeof *dst);
+        SF_ISA_NAME(raw)(x, false, end - before, next, dst);
 }
 
 static void SF_ISA_NAME(fill_patch)(const sf_gather_axis axis[3], const sf_direct_tile *t,

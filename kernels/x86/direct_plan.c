@@ -134,24 +134,31 @@ sf_direct_wplan sf_direct_wplan_make(const sf_gather_axis axis[3], const int64_t
     return p;
 }
 
+/* Block by block through the nearest cache: the weights of one D channel are written from end to
+ * end, A channel after A channel. */
 void sf_direct_write(const sf_wgrad *g, const sf_direct_wplan *p, int64_t d_block,
                      const float *sums)
 {
     const sf_gather_axis *ax = g->axis;
     const int64_t lanes = sf_block_lanes(g->d.x.shape.c, d_block), first = d_block * SF_CBLOCK;
-    float v[SF_CBLOCK];
+    const int taps = p->t.taps;
+    int64_t tap[SF_MAX_TAPS];
+    float v[SF_CBLOCK * SF_MAX_TAPS][SF_CBLOCK];
+    for (int t = 0; t < taps; t++)
+        tap[t] = ax[0].tap[t / (ax[1].n * ax[2].n)] * g->w_tap[0] +
+                 ax[1].tap[t / ax[2].n % ax[1].n] * g->w_tap[1] +
+                 ax[2].tap[t % ax[2].n] * g->w_tap[2];
     for (int64_t i = 0; i < p->a_blocks; i++) {
         const sf_block_at b = sf_inputs_block(g->a, g->n_a, i);
         for (int64_t a = 0; a < b.lanes; a++)
-            for (int t = 0; t < p->t.taps; t++) {
-                const int64_t tap = ax[0].tap[t / (ax[1].n * ax[2].n)] * g->w_tap[0] +
-                                    ax[1].tap[t / ax[2].n % ax[1].n] * g->w_tap[1] +
-                                    ax[2].tap[t % ax[2].n] * g->w_tap[2];
-                const float *row = sums + ((i * p->t.taps + t) * SF_CBLOCK + a) * p->d_pad + first;
-                float *dw = g->dweight + tap + (b.first + a) * g->w_a + first * g->w_d;
-                sf_parts_sum16(row, p->sums, p->parts, v);
-                for (int64_t l = 0; l < lanes; l++) dw[l * g->w_d] = v[l];
-            }
+            for (int t = 0; t < taps; t++)
+                sf_parts_sum16(sums + ((i * taps + t) * SF_CBLOCK + a) * p->d_pad + first, p->sums,
+                               p->parts, v[a * taps + t]);
+        for (int64_t l = 0; l < lanes; l++) {
+            float *dw = g->dweight + b.first * g->w_a + (first + l) * g->w_d;
+            for (int64_t a = 0; a < b.lanes; a++)
+                for (int t = 0; t < taps; t++) dw[a * g->w_a + tap[t]] = v[a * taps + t][l];
+        }
     }
 }
 

@@ -332,7 +332,7 @@ static void test_convolution(void **state)
         bench_make(&b, &cases[i]);
         uint16_t *start = get(b.din[0].size, 2);
         memcpy(start, b.din[0].h, (size_t)b.din[0].size * 2);
-        kept wino = { NULL, NULL, NULL }, direct = { NULL, NULL, NULL };
+        kept wino = { NULL, NULL, NULL }, direct = wino, head = wino;
         if (i != LARGE) run(&b, NULL, 1);
         for (const sf_conv_impl *const *im = sf_conv_impls; *im; im++) {
             if (((*im)->isa & ~sf_cpu_isa()) || ((*im)->accepts && !(*im)->accepts(&b.ch)))
@@ -347,6 +347,7 @@ static void test_convolution(void **state)
             kept *twin = strstr((*im)->name, "avx2")        ? NULL
                          : !strncmp((*im)->name, "wino", 4) ? &wino
                          : !strncmp((*im)->name, "dire", 4) ? &direct
+                         : !strncmp((*im)->name, "head", 4) ? &head
                                                             : NULL;
             if (twin && twin->out && !equal(&b, twin))
                 fail_msg("%s, case %d: not the bits of its twin", (*im)->name, i);
@@ -357,6 +358,7 @@ static void test_convolution(void **state)
         }
         drop(&wino);
         drop(&direct);
+        drop(&head);
         sf_mem_free(start);
         bench_free(&b);
     }
@@ -369,12 +371,15 @@ static void test_types(void **state)
     (void)state;
     static const sf_dtype types[] = { SF_F32, SF_F64, SF_BF16 };
     for (int t = 0; t < 3; t++) {
-        sf_conv c;
-        tst_ok(sf_conv_make(&c, (sf_shape){ 1, 32, 8, 8, 8 }, 32, (const int[]){ 3, 3, 3 },
-                            (const int[]){ 1, 1, 1 }, types[t]));
+        static const int one[] = { 1, 1, 1 }, three[] = { 3, 3, 3 };
+        const sf_shape in = { 1, 32, 8, 8, 8 };
+        sf_conv c, head;
+        tst_ok(sf_conv_make(&c, in, 32, three, one, types[t]));
+        tst_ok(sf_conv_make(&head, in, 3, one, one, types[t]));
         for (const sf_conv_impl *const *im = sf_conv_impls; *im; im++) {
             const bool bf16 = strstr((*im)->name, "bf16") != NULL;
-            if (bf16) assert_true((*im)->accepts(&c) == (types[t] == SF_BF16));
+            const sf_conv *p = !strncmp((*im)->name, "head", 4) ? &head : &c;
+            if (bf16) assert_true((*im)->accepts(p) == (types[t] == SF_BF16));
         }
     }
 }
