@@ -8,8 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const sf_shape shapes[] = { { 2, 17, 3, 5, 7 }, { 1, 16, 1, 9, 4 }, { 3, 33, 2, 1, 15 } };
-enum { N_SHAPES = 3, MAX_C = 3 * 48, MAX_SUMS = 3 * 48 * 9 * 2 };
+static const sf_shape shapes[] = {
+    { 2, 17, 3, 5, 7 }, { 1, 16, 1, 9, 4 }, { 3, 33, 2, 1, 15 }, { 1, 5, 2, 3, 17 }
+};
+enum { N_SHAPES = 4, MAX_C = 3 * 48, MAX_SUMS = 3 * 48 * 9 * 2 };
 
 static double at(const sf_view *v, int64_t n, int64_t c, int64_t i)
 {
