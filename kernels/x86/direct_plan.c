@@ -55,12 +55,38 @@ bool sf_direct_tile_at(const sf_direct_tiles *t, const sf_gather_axis axis[3], i
     return true;
 }
 
-void sf_direct_offsets(const sf_gather_axis axis[3], const sf_direct_tile *t, int64_t *offset)
+sf_direct_values sf_direct_in_patch(const sf_direct_tile *t, const float *patch,
+                                    int64_t block_floats, int64_t blocks)
+{
+    sf_direct_values v = { .y = t->patch[2] * SF_CBLOCK };
+    v.z = t->patch[1] * v.y;
+    for (int64_t b = 0; b < blocks; b++) v.block[b] = patch + b * block_floats;
+    return v;
+}
+
+bool sf_direct_in_place(const sf_gather_axis axis[3], const sf_direct_tile *t, const sf_input *in,
+                        int64_t n, int64_t cb, int64_t blocks, sf_direct_values *v)
+{
+    const sf_view *x = &in->x;
+    int64_t at[3];
+    if (in->scale || x->dtype != SF_F32) return false;
+    for (int a = 0; a < 3; a++) {
+        const int64_t lo = t->lo[a] * axis[a].istep + axis[a].first;
+        if (lo < 0 || lo + t->patch[a] > x->extent[a]) return false;
+        at[a] = lo - x->origin[a];
+    }
+    v->z = x->stride_d;
+    v->y = x->stride_h;
+    for (int64_t b = 0; b < blocks; b++)
+        v->block[b] = (const float *)x->data + sf_view_offset(x, n, cb + b, at[0], at[1], at[2]);
+    return true;
+}
+
+void sf_direct_offsets(const sf_gather_axis axis[3], const sf_direct_values *v, int64_t *offset)
 {
     for (int z = 0; z < axis[0].n; z++)
         for (int y = 0; y < axis[1].n; y++)
-            for (int x = 0; x < axis[2].n; x++)
-                *offset++ = ((z * t->patch[1] + y) * t->patch[2] + x) * SF_CBLOCK;
+            for (int x = 0; x < axis[2].n; x++) *offset++ = z * v->z + y * v->y + x * SF_CBLOCK;
 }
 
 /* Two blocks per pass: the weights of a pass stay in L2. One tap means few weights, and few

@@ -68,58 +68,101 @@ WFN(few32, 3, 1, 2, NV)
 WFN(head, 1, WGRAD_CI1 *TILE_BLOCKS, 1, BLOCK_V)
 #undef WFN
 
-/* D rows of a tile: [block][z][y][x][16]; blocks past the last are zeros. */
-static void SF_ISA_NAME(fill_d)(const sf_wgrad *g, const sf_direct_tile *t, int64_t first,
-                                int64_t blocks, float *d)
+/* D values of a tile, of blocks [first, first+blocks); the second of a pair may be past the last: its
+ * sums are never read. */
+static sf_direct_values SF_ISA_NAME(d_values)(const sf_wgrad *g, const sf_direct_tile *t,
+                                              int64_t first, int64_t blocks, float *space)
 {
-    const int64_t w = t->hi[2] - t->lo[2];
-    for (int64_t b = first; b < first + blocks; b++)
-        for (int64_t z = t->lo[0]; z < t->hi[0]; z++)
-            for (int64_t y = t->lo[1]; y < t->hi[1]; y++, d += w * SF_CBLOCK) {
-                const int64_t at[3] = { z, y, t->lo[2] };
-                if (b < sf_blocks(g->d.x.shape.c))
-                    SF_ISA_NAME(fill_row)(&g->d, b, g->n, at, w, d);
-                else
-                    memset(d, 0, (size_t)(w * SF_CBLOCK) * sizeof *d);
-            }
+    const sf_gather_axis one = { .n = 1, .istep = 1 };
+    const sf_gather_axis axis[3] = { one, one, one };
+    sf_direct_tile own = *t; /* D has a patch of its own, the tile */
+    for (int a = 0; a < 3; a++) own.patch[a] = t->hi[a] - t->lo[a];
+    const int64_t floats = own.patch[0] * own.patch[1] * own.patch[2] * SF_CBLOCK;
+    const int64_t there = sf_blocks(g->d.x.shape.c) - first;
+    const int64_t count = blocks < there ? blocks : there;
+    sf_direct_values v;
+    if (!sf_direct_in_place(axis, &own, &g->d, g->n, first, count, &v)) {
+        v = sf_direct_in_patch(&own, space, floats, count);
+        for (int64_t b = 0; b < count; b++, space += floats)
+            SF_ISA_NAME(fill_patch)(axis, &own, &g->d, first + b, g->n, space);
+    }
+    for (int64_t b = count; b < blocks; b++) v.block[b] = v.block[count - 1];
+    return v;
 }
 
-/* All register tiles of one tile of voxels: A block `lanes` channels, D blocks of a group. */
-static void SF_ISA_NAME(wrows)(const sf_wgrad *g, const sf_direct_wplan *p, const sf_direct_tile *t,
-                               int64_t lanes, int64_t d_blocks, const float *patch, const float *d,
-                               float *sums)
+static sf_direct_values SF_ISA_NAME(a_values)(const sf_wgrad *g, const sf_direct_tile *t,
+                                              const sf_block_at *b, float *space)
+{
+    const sf_input *in = &g->a[b->entry];
+    sf_direct_values v;
+    if (sf_direct_in_place(g->axis, t, in, g->n, b->cb, 1, &v)) return v;
+    SF_ISA_NAME(fill_patch)(g->axis, t, in, b->cb, g->n, space);
+    return sf_direct_in_patch(t, space, 0, 1);
+}
+
+/* The register tile for A blocks of `lanes` channels, and how many of them it takes. */
+static SF_ISA_NAME(wfn) * SF_ISA_NAME(choose)(const sf_wgrad *g, int64_t lanes, int *step_lanes)
+{
+    static SF_ISA_NAME(wfn) *const fn[3][2] = { { SF_ISA_NAME(w11), SF_ISA_NAME(w12) },
+                                                { SF_ISA_NAME(w21), SF_ISA_NAME(w22) },
+                                                { SF_ISA_NAME(w31), SF_ISA_NAME(w32) } };
+    static const int most[3] = { WGRAD_CI1, WGRAD_CI2, WGRAD_CI3 };
+    const sf_gather_axis *x = &g->axis[2];
+    if (x->n == 3 && 2 * lanes <= WGRAD_CI3) {
+        *step_lanes = 1;
+        return x->istep == 1 ? SF_ISA_NAME(few31) : SF_ISA_NAME(few32);
+    }
+    if (x->n == 1 && x->istep == 1 && g->d.x.shape.c <= SF_CBLOCK) {
+        *step_lanes = WGRAD_CI1 * TILE_BLOCKS;
+        return SF_ISA_NAME(head);
+    }
+    *step_lanes = most[x->n - 1];
+    return fn[x->n - 1][x->istep - 1];
+}
+
+/* All register tiles of the box of `rows` from row (z,y) of a tile on: A block of `lanes` channels, D
+ * blocks of a group. */
+static void SF_ISA_NAME(wrows)(const sf_wgrad *g, const sf_direct_wplan *p, const int64_t rows[2],
+                               int64_t width, int64_t lanes, int64_t d_blocks,
+                               const sf_direct_values *a, const sf_direct_values *d, int64_t z,
+                               int64_t y, float *sums)
 {
     const sf_gather_axis *ax = g->axis;
-    SF_ISA_NAME(wfn) *const fn[3][2] = { { SF_ISA_NAME(w11), SF_ISA_NAME(w12) },
-                                         { SF_ISA_NAME(w21), SF_ISA_NAME(w22) },
-                                         { SF_ISA_NAME(w31), SF_ISA_NAME(w32) } };
-    const bool few = ax[2].n == 3 && 2 * lanes <= WGRAD_CI3;
-    const bool head = ax[2].n == 1 && ax[2].istep == 1 && g->d.x.shape.c <= SF_CBLOCK;
-    const int step_lanes = few            ? 1
-                           : head         ? WGRAD_CI1 * TILE_BLOCKS
-                           : ax[2].n == 3 ? WGRAD_CI3
-                           : ax[2].n == 2 ? WGRAD_CI2
-                                          : WGRAD_CI1;
-    SF_ISA_NAME(wfn) *const tile = few ? ax[2].istep == 1 ? SF_ISA_NAME(few31) : SF_ISA_NAME(few32)
-                                   : head ? SF_ISA_NAME(head)
-                                          : fn[ax[2].n - 1][ax[2].istep - 1];
-    const int64_t w = t->hi[2] - t->lo[2], h = t->hi[1] - t->lo[1], depth = t->hi[0] - t->lo[0];
-    const int64_t row = t->patch[2] * SF_CBLOCK, plane = t->patch[1] * row;
+    int step_lanes;
+    SF_ISA_NAME(wfn) *const tile = SF_ISA_NAME(choose)(g, lanes, &step_lanes);
     SF_ISA_NAME(wtile)
-    k = { .rows = { depth, h },
-          .width = w,
-          .a_stride = { plane * ax[0].istep, row * ax[1].istep },
-          .d_stride = { h * w * SF_CBLOCK, w * SF_CBLOCK },
+    k = { .rows = { rows[0], rows[1] },
+          .width = width,
+          .a_stride = { a->z * ax[0].istep, a->y * ax[1].istep },
+          .d_stride = { d->z, d->y },
           .d_pad = p->d_pad };
+    const float *from = a->block[0] + z * k.a_stride[0] + y * k.a_stride[1];
     for (int64_t b = 0; b < d_blocks; b += TILE_BLOCKS)
         for (int zy = 0; zy < ax[0].n * ax[1].n; zy++)
             for (int64_t l = 0; l < lanes; l += step_lanes) {
-                k.a = patch + zy / ax[1].n * plane + zy % ax[1].n * row + l;
-                k.d[0] = d + b * depth * h * w * SF_CBLOCK;
-                k.d[1] = k.d[0] + (TILE_BLOCKS - 1) * depth * h * w * SF_CBLOCK;
+                k.a = from + zy / ax[1].n * a->z + zy % ax[1].n * a->y + l;
+                k.d[0] = d->block[b] + z * d->z + y * d->y;
+                k.d[1] = d->block[b + TILE_BLOCKS - 1] + z * d->z + y * d->y;
                 k.sum = sums + (zy * ax[2].n * SF_CBLOCK + l) * p->d_pad + b * SF_CBLOCK;
                 tile(&k);
             }
+}
+
+/* A tile in boxes of rows whose values stay in the first cache while all sums take from them. */
+enum { WRUN_VOXELS = 128 };
+static void SF_ISA_NAME(wboxes)(const sf_wgrad *g, const sf_direct_wplan *p,
+                                const sf_direct_tile *t, int64_t lanes, int64_t d_blocks,
+                                const sf_direct_values *a, const sf_direct_values *d, float *sums)
+{
+    const int64_t w = t->hi[2] - t->lo[2], h = t->hi[1] - t->lo[1], depth = t->hi[0] - t->lo[0];
+    const int64_t y_run = w < WRUN_VOXELS ? WRUN_VOXELS / w : 1;
+    const int64_t z_run = h < y_run ? y_run / h : 1;
+    for (int64_t z = 0; z < depth; z += z_run)
+        for (int64_t y = 0; y < h; y += y_run) {
+            const int64_t rows[2] = { depth - z < z_run ? depth - z : z_run,
+                                      h - y < y_run ? h - y : y_run };
+            SF_ISA_NAME(wrows)(g, p, rows, w, lanes, d_blocks, a, d, z, y, sums);
+        }
 }
 
 static void SF_ISA_NAME(wunit)(const sf_wgrad *g, const sf_direct_wplan *p, int64_t block,
@@ -136,9 +179,9 @@ static void SF_ISA_NAME(wunit)(const sf_wgrad *g, const sf_direct_wplan *p, int6
     for (int64_t i = p->t.tiles * part / p->parts; i < p->t.tiles * (part + 1) / p->parts; i++) {
         sf_direct_tile t;
         if (!sf_direct_tile_at(&p->t, g->axis, i, g->lo, g->lo, g->hi, &t)) continue;
-        SF_ISA_NAME(fill_patch)(g->axis, &t, &g->a[b.entry], b.cb, g->n, patch);
-        SF_ISA_NAME(fill_d)(g, &t, first, blocks, d);
-        SF_ISA_NAME(wrows)(g, p, &t, b.lanes, blocks, patch, d, sums);
+        const sf_direct_values va = SF_ISA_NAME(a_values)(g, &t, &b, patch);
+        const sf_direct_values vd = SF_ISA_NAME(d_values)(g, &t, first, blocks, d);
+        SF_ISA_NAME(wboxes)(g, p, &t, b.lanes, blocks, &va, &vd, sums);
     }
 }
 
