@@ -21,15 +21,23 @@ static int64_t reach(const sf_gather_axis *x, int64_t size)
     return (size - 1) * x->istep + (x->n > 0 ? x->n : 1);
 }
 
+/* The size of tiles whose patches are at most `most` long, or 1. */
+static int64_t fit(const sf_gather_axis *x, int64_t extent, int64_t most)
+{
+    const int64_t size = (most - x->n) / x->istep + 1;
+    return sf_even_size(extent, size > 1 ? size : 1);
+}
+
 sf_direct_tiles sf_direct_tiles_make(const sf_gather_axis axis[3], const int64_t extent[3],
                                      int64_t voxels)
 {
     sf_direct_tiles t = { .tiles = 1, .taps = axis[0].n * axis[1].n * axis[2].n };
     t.size[2] = sf_even_size(extent[2], TILE_WIDTH);
-    t.size[0] = sf_even_size(extent[0], TILE_DEPTH);
-    const int64_t rows = voxels / (reach(&axis[2], t.size[2]) * reach(&axis[0], t.size[0]));
-    const int64_t fit = (rows - axis[1].n) / axis[1].istep + 1;
-    t.size[1] = sf_even_size(extent[1], fit > 1 ? fit : 1);
+    t.size[0] = axis[0].n > axis[0].istep ? sf_even_size(extent[0], TILE_DEPTH) : 1;
+    const int64_t width = reach(&axis[2], t.size[2]);
+    t.size[1] = fit(&axis[1], extent[1], voxels / (width * reach(&axis[0], t.size[0])));
+    if (t.size[0] == 1) /* planes share nothing: only as many as it takes to fill the tile */
+        t.size[0] = fit(&axis[0], extent[0], voxels / (width * reach(&axis[1], t.size[1])));
     for (int a = 0; a < 3; a++) {
         t.grid[a] = (extent[a] + t.size[a] - 1) / t.size[a];
         t.patch[a] = reach(&axis[a], t.size[a]);
@@ -153,7 +161,8 @@ sf_direct_wplan sf_direct_wplan_make(const sf_gather_axis axis[3], const int64_t
     p.groups = (p.d_blocks + SF_D_GROUP - 1) / SF_D_GROUP;
     const int64_t units = sf_blocks(a_channels) * p.groups;
     p.parts = min64(min64((WANTED_WUNITS + units - 1) / units, SF_MAX_PARTS), p.t.tiles);
-    p.sums = a_blocks * SF_CBLOCK * p.t.taps * p.d_pad;
+    p.bias = a_blocks * SF_CBLOCK * p.t.taps * p.d_pad;
+    p.sums = p.bias + (a_blocks > p.d_blocks ? a_blocks : p.d_blocks) * SF_CBLOCK;
     const int64_t voxels = p.t.size[0] * p.t.size[1] * p.t.size[2];
     p.per_thread =
         p.t.patch_floats + min64(p.d_blocks, SF_D_GROUP) * voxels * SF_CBLOCK + SF_CBLOCK;
@@ -185,6 +194,16 @@ void sf_direct_write(const sf_wgrad *g, const sf_direct_wplan *p, int64_t d_bloc
             for (int64_t a = 0; a < b.lanes; a++)
                 for (int t = 0; t < taps; t++) dw[a * g->w_a + tap[t]] = v[a * taps + t][l];
         }
+    }
+}
+
+void sf_direct_write_bias(const sf_wgrad *g, const sf_direct_wplan *p, const float *sums)
+{
+    const int64_t c = g->dbias_of_a ? g->a->x.shape.c : g->d.x.shape.c;
+    float v[SF_CBLOCK];
+    for (int64_t b = 0; g->dbias && b < sf_blocks(c); b++) {
+        sf_parts_sum16(sums + p->bias + b * SF_CBLOCK, p->sums, p->parts, v);
+        memcpy(g->dbias + b * SF_CBLOCK, v, (size_t)sf_block_lanes(c, b) * sizeof *v);
     }
 }
 

@@ -68,17 +68,18 @@ bool sf_gather_rounds(const sf_gather *g);
 void sf_direct_pack(const sf_gather *g, int64_t in, int64_t o, int64_t count, float *packed);
 
 /** Weight gradients: units are (A block, group of D blocks, part of the tiles); sums are
- *  [part][A block][tap][16][d_pad]. */
+ *  [part]{[A block][tap][16][d_pad], bias}. */
 typedef struct {
     sf_direct_tiles t;
     int64_t a_blocks, d_blocks, d_pad, groups, parts;
-    int64_t sums, per_thread; /* floats; sums of one part */
+    int64_t bias, sums, per_thread; /* floats; from a part's sums to those of the bias; all of them */
 } sf_direct_wplan;
 sf_direct_wplan sf_direct_wplan_make(const sf_gather_axis axis[3], const int64_t extent[3],
                                      int64_t a_blocks, int64_t a_channels, int64_t d_channels);
 /** Combine the parts and write 16 D channels in the order of the weights. */
 void sf_direct_write(const sf_wgrad *g, const sf_direct_wplan *p, int64_t d_block,
                      const float *sums);
+void sf_direct_write_bias(const sf_wgrad *g, const sf_direct_wplan *p, const float *sums);
 
 /** Bytes for every pass of a convolution. */
 size_t sf_direct_conv_scratch(const sf_conv *c, int threads);
