@@ -276,6 +276,18 @@ static void bias_gradient(const sf_view *v, int64_t n, const int64_t lo[3], cons
     }
 }
 
+void sf_gather_bias(const sf_wgrad *g)
+{
+    int64_t lo[3], hi[3];
+    for (int i = 0; i < 3; i++) {
+        const int64_t step = g->dbias_of_a ? g->axis[i].istep : 1;
+        lo[i] = g->lo[i] * step;
+        hi[i] = g->hi[i] * step;
+    }
+    if (g->dbias)
+        bias_gradient(g->dbias_of_a ? &g->a->x : &g->d.x, g->n, lo, hi, g->dbias, g->threads);
+}
+
 /* Box of slices [s0, s1) of a whole volume. */
 static void leaf_box(const int64_t extent[3], int64_t s0, int64_t s1, int64_t lo[3], int64_t hi[3])
 {
@@ -296,6 +308,7 @@ void sf_gather_conv_weight(const sf_conv *c, const sf_conv_bwd_weight *a, sf_wgr
                    .d = { .x = a->dout },
                    .n = a->n,
                    .dweight = a->dweight,
+                   .dbias = a->dbias,
                    .w_a = k[0] * k[1] * k[2],
                    .w_d = c->in.c * k[0] * k[1] * k[2],
                    .w_tap = { k[1] * k[2], k[2], 1 },
@@ -303,7 +316,6 @@ void sf_gather_conv_weight(const sf_conv *c, const sf_conv_bwd_weight *a, sf_wgr
     sf_gather_conv_axes(c, g.axis);
     leaf_box(out, a->slice0, a->slice1, g.lo, g.hi);
     run(&g, scratch);
-    if (a->dbias) bias_gradient(&a->dout, a->n, g.lo, g.hi, a->dbias, a->threads);
 }
 
 void sf_gather_convt_axes(const sf_convt *c, sf_gather_axis axis[3])
@@ -374,6 +386,8 @@ void sf_gather_convt_weight(const sf_convt *c, const sf_convt_bwd_weight *a, sf_
                    .d = a->in,
                    .n = a->n,
                    .dweight = a->dweight,
+                   .dbias = a->dbias,
+                   .dbias_of_a = true,
                    .w_a = t[0] * t[1] * t[2],
                    .w_d = c->out.c * t[0] * t[1] * t[2],
                    .w_tap = { t[1] * t[2], t[2], 1 },
@@ -381,10 +395,4 @@ void sf_gather_convt_weight(const sf_convt *c, const sf_convt_bwd_weight *a, sf_
     sf_gather_convt_axes(c, g.axis);
     leaf_box(in, a->slice0, a->slice1, g.lo, g.hi);
     run(&g, scratch);
-    int64_t lo[3], hi[3];
-    for (int i = 0; i < 3; i++) {
-        lo[i] = g.lo[i] * t[i];
-        hi[i] = g.hi[i] * t[i];
-    }
-    if (a->dbias) bias_gradient(&a->dout, a->n, lo, hi, a->dbias, a->threads);
 }

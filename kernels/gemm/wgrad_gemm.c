@@ -146,4 +146,5 @@ void sf_wgrad_gemm(const sf_wgrad *g, void *scratch)
 #pragma omp for schedule(static)
         for (int64_t i = 0; i < p.d_pad / SF_CBLOCK; i++) write_block(g, &p, i, sums);
     }
+    sf_gather_bias(g);
 }

@@ -92,8 +92,8 @@ static void SF_ISA_NAME(fill_patch)(const sf_gather_axis axis[3], const sf_direc
 
 /* One register tile. */
 typedef struct {
-    const float *patch; /* at tap 0 of the first output */
-    int64_t block_stride;
+    const sf_direct_values *in;
+    int64_t at;            /* from a block's start to tap 0 of the first output */
     const int64_t *offset; /* of the taps */
     int taps, blocks;
     int lanes[SF_MOST_CHUNK];
@@ -120,7 +120,7 @@ FLAT void SF_ISA_NAME(compute)(const SF_ISA_NAME(reg_tile) * a, const int vox, c
     const float *w = a->w;
     for (int b = 0; b < a->blocks; b++)
         for (int t = 0; t < a->taps; t++) {
-            const float *p = a->patch + b * a->block_stride + a->offset[t];
+            const float *p = a->in->block[b] + a->at + a->offset[t];
             for (const float *end = p + a->lanes[b]; p < end; p++, w += nv * VLEN) {
                 V wv[NV];
 #pragma GCC unroll 2
@@ -214,7 +214,7 @@ FLAT void SF_ISA_NAME(finish)(const sf_view *v, int64_t at, int64_t ostep, bool 
 
 /* All rows of a tile for `count` output blocks starting with o. */
 static void SF_ISA_NAME(rows)(const SF_ISA_NAME(pass) * s, SF_ISA_NAME(reg_tile) * a,
-                              const float *patch, int64_t o, int count)
+                              int64_t o, int count)
 {
     const sf_gather_axis *ax = s->g->axis;
     const sf_direct_tile *t = s->t;
@@ -239,11 +239,11 @@ static void SF_ISA_NAME(rows)(const SF_ISA_NAME(pass) * s, SF_ISA_NAME(reg_tile)
         SF_ISA_NAME(tiles)[half][count < TILE_BLOCKS][ax[2].istep - 1];
     for (int64_t z = t->lo[0]; z < t->hi[0]; z++)
         for (int64_t y = t->lo[1]; y < t->hi[1]; y++) {
-            const int64_t row =
-                (z - t->lo[0]) * ax[0].istep * t->patch[1] + (y - t->lo[1]) * ax[1].istep;
+            const int64_t row = (z - t->lo[0]) * ax[0].istep * a->in->z +
+                                (y - t->lo[1]) * ax[1].istep * a->in->y;
             for (int64_t i = 0; i < parts; i++) {
                 const int64_t x0 = width * i / parts, x1 = width * (i + 1) / parts;
-                a->patch = patch + (row * t->patch[2] + x0 * ax[2].istep) * SF_CBLOCK;
+                a->at = row + x0 * ax[2].istep * SF_CBLOCK;
                 const int64_t staged =
                     (((z - t->lo[0]) * height + y - t->lo[1]) * width + x0) * SF_CBLOCK;
                 int64_t at[2] = { 0, 0 };
@@ -270,6 +270,21 @@ typedef struct {
     float *packed; /* [gather] */
 } SF_ISA_NAME(job);
 
+/* Values of the input blocks [i, i+count) under a tile. */
+static sf_direct_values SF_ISA_NAME(values)(const SF_ISA_NAME(job) * j, const sf_direct_tile *t,
+                                            int64_t n, int64_t i, int count, float *patch)
+{
+    const sf_gather *g = j->g;
+    const int64_t floats = j->p.t.patch_floats;
+    sf_direct_values v;
+    if (g->n_in == 1 && sf_direct_in_place(g->axis, t, g->in, n, i, count, &v)) return v;
+    for (int b = 0; b < count; b++) {
+        const sf_block_at q = sf_inputs_block(g->in, g->n_in, i + b);
+        SF_ISA_NAME(fill_patch)(g->axis, t, &g->in[q.entry], q.cb, n, patch + b * floats);
+    }
+    return sf_direct_in_patch(t, patch, floats, count);
+}
+
 /* One unit: a tile and the output blocks [o0, o1), all input blocks chunk by chunk. */
 static void SF_ISA_NAME(unit)(const SF_ISA_NAME(job) * j, const sf_direct_tile *t, int64_t n,
                               int64_t o0, int64_t o1, float *patch)
@@ -280,18 +295,16 @@ static void SF_ISA_NAME(unit)(const SF_ISA_NAME(job) * j, const sf_direct_tile *
     int64_t voxels = SF_CBLOCK; /* floats of one block of the stage */
     float *stage = patch + p->patches;
     for (int a = 0; a < 3; a++) voxels *= t->hi[a] - t->lo[a];
-    sf_direct_offsets(g->axis, t, offset);
-    SF_ISA_NAME(reg_tile)
-    a = { .block_stride = p->t.patch_floats, .offset = offset, .taps = p->t.taps };
+    SF_ISA_NAME(reg_tile) a = { .offset = offset, .taps = p->t.taps };
     for (int64_t i = 0; i < p->in_blocks; i += p->chunk) {
         int64_t channels = 0;
         a.blocks = (int)(p->in_blocks - i < p->chunk ? p->in_blocks - i : p->chunk);
+        const sf_direct_values v = SF_ISA_NAME(values)(j, t, n, i, a.blocks, patch);
+        a.in = &v;
+        sf_direct_offsets(g->axis, &v, offset);
         for (int b = 0; b < a.blocks; b++) {
-            const sf_block_at q = sf_inputs_block(g->in, g->n_in, i + b);
-            SF_ISA_NAME(fill_patch)
-            (g->axis, t, &g->in[q.entry], q.cb, n, patch + b * p->t.patch_floats);
-            a.lanes[b] = (int)q.lanes;
-            channels += q.lanes;
+            a.lanes[b] = (int)sf_inputs_block(g->in, g->n_in, i + b).lanes;
+            channels += a.lanes[b];
         }
         for (int k = 0; k < j->n; k++) {
             SF_ISA_NAME(pass)
@@ -303,7 +316,7 @@ static void SF_ISA_NAME(unit)(const SF_ISA_NAME(job) * j, const sf_direct_tile *
                 const int count = o1 - o < TILE_BLOCKS ? (int)(o1 - o) : TILE_BLOCKS;
                 a.w = j->packed + k * p->weights +
                       p->t.taps * SF_CBLOCK * (o * p->in_channels + channel * count);
-                SF_ISA_NAME(rows)(&s, &a, patch, o, count);
+                SF_ISA_NAME(rows)(&s, &a, o, count);
             }
         }
         channel += channels;

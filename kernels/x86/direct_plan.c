@@ -21,15 +21,23 @@ static int64_t reach(const sf_gather_axis *x, int64_t size)
     return (size - 1) * x->istep + (x->n > 0 ? x->n : 1);
 }
 
+/* The size of tiles whose patches are at most `most` long, or 1. */
+static int64_t fit(const sf_gather_axis *x, int64_t extent, int64_t most)
+{
+    const int64_t size = (most - x->n) / x->istep + 1;
+    return sf_even_size(extent, size > 1 ? size : 1);
+}
+
 sf_direct_tiles sf_direct_tiles_make(const sf_gather_axis axis[3], const int64_t extent[3],
                                      int64_t voxels)
 {
     sf_direct_tiles t = { .tiles = 1, .taps = axis[0].n * axis[1].n * axis[2].n };
     t.size[2] = sf_even_size(extent[2], TILE_WIDTH);
-    t.size[0] = sf_even_size(extent[0], TILE_DEPTH);
-    const int64_t rows = voxels / (reach(&axis[2], t.size[2]) * reach(&axis[0], t.size[0]));
-    const int64_t fit = (rows - axis[1].n) / axis[1].istep + 1;
-    t.size[1] = sf_even_size(extent[1], fit > 1 ? fit : 1);
+    t.size[0] = axis[0].n > axis[0].istep ? sf_even_size(extent[0], TILE_DEPTH) : 1;
+    const int64_t width = reach(&axis[2], t.size[2]);
+    t.size[1] = fit(&axis[1], extent[1], voxels / (width * reach(&axis[0], t.size[0])));
+    if (t.size[0] == 1) /* planes share nothing: only as many as it takes to fill the tile */
+        t.size[0] = fit(&axis[0], extent[0], voxels / (width * reach(&axis[1], t.size[1])));
     for (int a = 0; a < 3; a++) {
         t.grid[a] = (extent[a] + t.size[a] - 1) / t.size[a];
         t.patch[a] = reach(&axis[a], t.size[a]);
@@ -55,12 +63,38 @@ bool sf_direct_tile_at(const sf_direct_tiles *t, const sf_gather_axis axis[3], i
     return true;
 }
 
-void sf_direct_offsets(const sf_gather_axis axis[3], const sf_direct_tile *t, int64_t *offset)
+sf_direct_values sf_direct_in_patch(const sf_direct_tile *t, const float *patch,
+                                    int64_t block_floats, int64_t blocks)
+{
+    sf_direct_values v = { .y = t->patch[2] * SF_CBLOCK };
+    v.z = t->patch[1] * v.y;
+    for (int64_t b = 0; b < blocks; b++) v.block[b] = patch + b * block_floats;
+    return v;
+}
+
+bool sf_direct_in_place(const sf_gather_axis axis[3], const sf_direct_tile *t, const sf_input *in,
+                        int64_t n, int64_t cb, int64_t blocks, sf_direct_values *v)
+{
+    const sf_view *x = &in->x;
+    int64_t at[3];
+    if (in->scale || x->dtype != SF_F32) return false;
+    for (int a = 0; a < 3; a++) {
+        const int64_t lo = t->lo[a] * axis[a].istep + axis[a].first;
+        if (lo < 0 || lo + t->patch[a] > x->extent[a]) return false;
+        at[a] = lo - x->origin[a];
+    }
+    v->z = x->stride_d;
+    v->y = x->stride_h;
+    for (int64_t b = 0; b < blocks; b++)
+        v->block[b] = (const float *)x->data + sf_view_offset(x, n, cb + b, at[0], at[1], at[2]);
+    return true;
+}
+
+void sf_direct_offsets(const sf_gather_axis axis[3], const sf_direct_values *v, int64_t *offset)
 {
     for (int z = 0; z < axis[0].n; z++)
         for (int y = 0; y < axis[1].n; y++)
-            for (int x = 0; x < axis[2].n; x++)
-                *offset++ = ((z * t->patch[1] + y) * t->patch[2] + x) * SF_CBLOCK;
+            for (int x = 0; x < axis[2].n; x++) *offset++ = z * v->z + y * v->y + x * SF_CBLOCK;
 }
 
 /* Two blocks per pass: the weights of a pass stay in L2. One tap means few weights, and few
@@ -127,7 +161,8 @@ sf_direct_wplan sf_direct_wplan_make(const sf_gather_axis axis[3], const int64_t
     p.groups = (p.d_blocks + SF_D_GROUP - 1) / SF_D_GROUP;
     const int64_t units = sf_blocks(a_channels) * p.groups;
     p.parts = min64(min64((WANTED_WUNITS + units - 1) / units, SF_MAX_PARTS), p.t.tiles);
-    p.sums = a_blocks * SF_CBLOCK * p.t.taps * p.d_pad;
+    p.bias = a_blocks * SF_CBLOCK * p.t.taps * p.d_pad;
+    p.sums = p.bias + (a_blocks > p.d_blocks ? a_blocks : p.d_blocks) * SF_CBLOCK;
     const int64_t voxels = p.t.size[0] * p.t.size[1] * p.t.size[2];
     p.per_thread =
         p.t.patch_floats + min64(p.d_blocks, SF_D_GROUP) * voxels * SF_CBLOCK + SF_CBLOCK;
@@ -159,6 +194,16 @@ void sf_direct_write(const sf_wgrad *g, const sf_direct_wplan *p, int64_t d_bloc
             for (int64_t a = 0; a < b.lanes; a++)
                 for (int t = 0; t < taps; t++) dw[a * g->w_a + tap[t]] = v[a * taps + t][l];
         }
+    }
+}
+
+void sf_direct_write_bias(const sf_wgrad *g, const sf_direct_wplan *p, const float *sums)
+{
+    const int64_t c = g->dbias_of_a ? g->a->x.shape.c : g->d.x.shape.c;
+    float v[SF_CBLOCK];
+    for (int64_t b = 0; g->dbias && b < sf_blocks(c); b++) {
+        sf_parts_sum16(sums + p->bias + b * SF_CBLOCK, p->sums, p->parts, v);
+        memcpy(g->dbias + b * SF_CBLOCK, v, (size_t)sf_block_lanes(c, b) * sizeof *v);
     }
 }
 

@@ -31,8 +31,22 @@ sf_direct_tiles sf_direct_tiles_make(const sf_gather_axis axis[3], const int64_t
 bool sf_direct_tile_at(const sf_direct_tiles *t, const sf_gather_axis axis[3], int64_t i,
                        const int64_t base[3], const int64_t lo[3], const int64_t hi[3],
                        sf_direct_tile *out);
-/** Offsets of all taps in the patch of a tile, in floats. */
-void sf_direct_offsets(const sf_gather_axis axis[3], const sf_direct_tile *t, int64_t *offset);
+
+/** Where the values under a tile lie: those of channel block b from block[b] on, a row or a plane of
+ *  voxels further by y or z floats. A patch, or the input itself where its elements are the values. */
+typedef struct {
+    const float *block[SF_MOST_CHUNK];
+    int64_t z, y;
+} sf_direct_values;
+/** Values of a patch at `patch`, its blocks `block_floats` apart. */
+sf_direct_values sf_direct_in_patch(const sf_direct_tile *t, const float *patch,
+                                    int64_t block_floats, int64_t blocks);
+/** Values of blocks [cb, cb+blocks) of sample n in place: false for an input that has a load rule or
+ *  keeps less than a float, and under tiles that reach over the border of the volume. */
+bool sf_direct_in_place(const sf_gather_axis axis[3], const sf_direct_tile *t, const sf_input *in,
+                        int64_t n, int64_t cb, int64_t blocks, sf_direct_values *v);
+/** Offsets of all taps in the values under a tile, in floats. */
+void sf_direct_offsets(const sf_gather_axis axis[3], const sf_direct_values *v, int64_t *offset);
 
 /** Gathers: units are (sample, tile, group of output blocks). width = output blocks per register
  *  tile (2 for AVX-512, 1 for AVX2). rounded: gathers of the call whose
@@ -54,17 +68,18 @@ bool sf_gather_rounds(const sf_gather *g);
 void sf_direct_pack(const sf_gather *g, int64_t in, int64_t o, int64_t count, float *packed);
 
 /** Weight gradients: units are (A block, group of D blocks, part of the tiles); sums are
- *  [part][A block][tap][16][d_pad]. */
+ *  [part]{[A block][tap][16][d_pad], bias}. */
 typedef struct {
     sf_direct_tiles t;
     int64_t a_blocks, d_blocks, d_pad, groups, parts;
-    int64_t sums, per_thread; /* floats; sums of one part */
+    int64_t bias, sums, per_thread; /* floats; from a part's sums to those of the bias; all of them */
 } sf_direct_wplan;
 sf_direct_wplan sf_direct_wplan_make(const sf_gather_axis axis[3], const int64_t extent[3],
                                      int64_t a_blocks, int64_t a_channels, int64_t d_channels);
 /** Combine the parts and write 16 D channels in the order of the weights. */
 void sf_direct_write(const sf_wgrad *g, const sf_direct_wplan *p, int64_t d_block,
                      const float *sums);
+void sf_direct_write_bias(const sf_wgrad *g, const sf_direct_wplan *p, const float *sums);
 
 /** Bytes for every pass of a convolution. */
 size_t sf_direct_conv_scratch(const sf_conv *c, int threads);

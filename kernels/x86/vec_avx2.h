@@ -15,6 +15,7 @@ enum {
     TILE_BLOCKS = 1, /* output blocks of a register tile */
     TILE_W = 6,      /* its outputs along x: 12 sums, 2 weights, 1 input of 16 registers */
     WGRAD_CI3 = 2,   /* lanes of a weight gradient tile for 3, 2 and 1 taps along x */
+    WGRAD_FEW_Y = 1, /* taps along y, and all along x, of a tile of one lane */
     WGRAD_CI2 = 2,
     WGRAD_CI1 = 4
 };

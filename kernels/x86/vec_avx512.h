@@ -20,6 +20,7 @@ enum {
     TILE_BLOCKS = 2, /* output blocks of a register tile */
     TILE_W = 14,     /* its outputs along x: 28 sums, 2 weights, 1 input of 32 registers */
     WGRAD_CI3 = 4,   /* lanes of a weight gradient tile for 3, 2 and 1 taps along x */
+    WGRAD_FEW_Y = 3, /* taps along y, and all along x, of a tile of one lane */
     WGRAD_CI2 = 4,
     WGRAD_CI1 = 8
 };
