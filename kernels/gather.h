@@ -47,8 +47,9 @@ typedef struct {
     sf_input d;
     int64_t n, lo[3], hi[3]; /* sample and box of j */
     float *dweight;
-    float *dbias;   /* sums of the output gradient's channels over the box, or NULL */
-    bool dbias_of_a; /* the output gradient is A and all its elements lie under the box; else it is D */
+    float *dbias;    /* sums of the output gradient's channels over the box, or NULL */
+    bool dbias_of_a; /* the output gradient is A and all its elements lie under the box; else it is
+                        D */
     int64_t w_a, w_d, w_tap[3];
     int threads;
 } sf_wgrad;
@@ -81,8 +82,8 @@ sf_block_at sf_views_block(const sf_view *v, int n, int64_t i);
 void sf_gather_row(const sf_input *in, const sf_block_at *b, int64_t n, const int64_t g[3],
                    int64_t count, float *dst);
 
-/** The gradient of the bias, for run functions that have it not from the elements that they read:
- *  in double, voxel after voxel. */
+/** The gradient of the bias, for run functions that do not sum it from the elements that they read:
+ *  runs of a few voxels in float, then in double. */
 void sf_gather_bias(const sf_wgrad *g);
 
 /** Weight gradients of a few blocks are summed in at most this many parts of the voxels. */

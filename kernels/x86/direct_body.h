@@ -213,8 +213,8 @@ FLAT void SF_ISA_NAME(finish)(const sf_view *v, int64_t at, int64_t ostep, bool 
 }
 
 /* All rows of a tile for `count` output blocks starting with o. */
-static void SF_ISA_NAME(rows)(const SF_ISA_NAME(pass) * s, SF_ISA_NAME(reg_tile) * a,
-                              int64_t o, int count)
+static void SF_ISA_NAME(rows)(const SF_ISA_NAME(pass) * s, SF_ISA_NAME(reg_tile) * a, int64_t o,
+                              int count)
 {
     const sf_gather_axis *ax = s->g->axis;
     const sf_direct_tile *t = s->t;
@@ -239,8 +239,8 @@ static void SF_ISA_NAME(rows)(const SF_ISA_NAME(pass) * s, SF_ISA_NAME(reg_tile)
         SF_ISA_NAME(tiles)[half][count < TILE_BLOCKS][ax[2].istep - 1];
     for (int64_t z = t->lo[0]; z < t->hi[0]; z++)
         for (int64_t y = t->lo[1]; y < t->hi[1]; y++) {
-            const int64_t row = (z - t->lo[0]) * ax[0].istep * a->in->z +
-                                (y - t->lo[1]) * ax[1].istep * a->in->y;
+            const int64_t row =
+                (z - t->lo[0]) * ax[0].istep * a->in->z + (y - t->lo[1]) * ax[1].istep * a->in->y;
             for (int64_t i = 0; i < parts; i++) {
                 const int64_t x0 = width * i / parts, x1 = width * (i + 1) / parts;
                 a->at = row + x0 * ax[2].istep * SF_CBLOCK;

@@ -32,8 +32,9 @@ bool sf_direct_tile_at(const sf_direct_tiles *t, const sf_gather_axis axis[3], i
                        const int64_t base[3], const int64_t lo[3], const int64_t hi[3],
                        sf_direct_tile *out);
 
-/** Where the values under a tile lie: those of channel block b from block[b] on, a row or a plane of
- *  voxels further by y or z floats. A patch, or the input itself where its elements are the values. */
+/** Where the values under a tile lie: those of channel block b from block[b] on, a row or a plane
+ * of voxels further by y or z floats. A patch, or the input itself where its elements are the
+ * values. */
 typedef struct {
     const float *block[SF_MOST_CHUNK];
     int64_t z, y;
@@ -41,8 +42,8 @@ typedef struct {
 /** Values of a patch at `patch`, its blocks `block_floats` apart. */
 sf_direct_values sf_direct_in_patch(const sf_direct_tile *t, const float *patch,
                                     int64_t block_floats, int64_t blocks);
-/** Values of blocks [cb, cb+blocks) of sample n in place: false for an input that has a load rule or
- *  keeps less than a float, and under tiles that reach over the border of the volume. */
+/** Values of blocks [cb, cb+blocks) of sample n in place: false for an input that has a load rule
+ * or keeps less than a float, and under tiles that reach over the border of the volume. */
 bool sf_direct_in_place(const sf_gather_axis axis[3], const sf_direct_tile *t, const sf_input *in,
                         int64_t n, int64_t cb, int64_t blocks, sf_direct_values *v);
 /** Offsets of all taps in the values under a tile, in floats. */
@@ -72,7 +73,8 @@ void sf_direct_pack(const sf_gather *g, int64_t in, int64_t o, int64_t count, fl
 typedef struct {
     sf_direct_tiles t;
     int64_t a_blocks, d_blocks, d_pad, groups, parts;
-    int64_t bias, sums, per_thread; /* floats; from a part's sums to those of the bias; all of them */
+    int64_t bias, sums,
+        per_thread; /* floats; from a part's sums to those of the bias; all of them */
 } sf_direct_wplan;
 sf_direct_wplan sf_direct_wplan_make(const sf_gather_axis axis[3], const int64_t extent[3],
                                      int64_t a_blocks, int64_t a_channels, int64_t d_channels);

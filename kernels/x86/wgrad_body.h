@@ -4,8 +4,8 @@
  * partial sum. */
 
 typedef struct {
-    const float *a, *d[2]; /* A at the first tap; D of one or two blocks */
-    const float *fetch;    /* a line of each voxel that is needed later */
+    const float *a, *d[2];            /* A at the first tap; D of one or two blocks */
+    const float *fetch;               /* a line of each voxel that is needed later */
     int64_t rows[2], width, a_row;    /* floats of A from tap to tap along y */
     int64_t a_stride[2], d_stride[2]; /* floats from row to row along z and y */
     int64_t fetch_stride[3];          /* also along x */
@@ -58,10 +58,10 @@ FLAT void SF_ISA_NAME(wcompute)(const SF_ISA_NAME(wtile) * t, const int y_taps, 
 }
 
 typedef void SF_ISA_NAME(wfn)(const SF_ISA_NAME(wtile) *);
-#define WFN(name, y_taps, taps, lanes, step, nv)                                                           \
+#define WFN(name, y_taps, taps, lanes, step, nv)                                                   \
     static void SF_ISA_NAME(name)(const SF_ISA_NAME(wtile) * t)                                    \
     {                                                                                              \
-        SF_ISA_NAME(wcompute)(t, y_taps, taps, lanes, step, nv);                                           \
+        SF_ISA_NAME(wcompute)(t, y_taps, taps, lanes, step, nv);                                   \
     }
 WFN(w31, 1, 3, WGRAD_CI3, 1, NV)
 WFN(w32, 1, 3, WGRAD_CI3, 2, NV)
@@ -69,16 +69,15 @@ WFN(w21, 1, 2, WGRAD_CI2, 1, NV)
 WFN(w22, 1, 2, WGRAD_CI2, 2, NV)
 WFN(w11, 1, 1, WGRAD_CI1, 1, NV)
 WFN(w12, 1, 1, WGRAD_CI1, 2, NV)
-/* images of one or two channels; heads of at most 16 */
+/* images of one or two channels */
 WFN(few31, WGRAD_FEW_Y, 3, 1, 1, NV)
 WFN(few32, WGRAD_FEW_Y, 3, 1, 2, NV)
 WFN(flat31, 1, 3, 1, 1, NV)
 WFN(flat32, 1, 3, 1, 2, NV)
-WFN(head, 1, 1, WGRAD_CI1 *TILE_BLOCKS, 1, BLOCK_V)
 #undef WFN
 
-/* D values of a tile, of blocks [first, first+blocks); the second of a pair may be past the last: its
- * sums are never read. */
+/* D values of a tile, of blocks [first, first+blocks); the second of a pair may be past the last:
+ * its sums are never read. */
 static sf_direct_values SF_ISA_NAME(d_values)(const sf_wgrad *g, const sf_direct_tile *t,
                                               int64_t first, int64_t blocks, float *space)
 {
@@ -129,8 +128,6 @@ static SF_ISA_NAME(wchoice) SF_ISA_NAME(choose)(const sf_wgrad *g, int64_t lanes
         const bool all = g->axis[1].n == WGRAD_FEW_Y;
         c = (SF_ISA_NAME(wchoice)){ few[all][x->istep - 1], 1, all ? WGRAD_FEW_Y : 1 };
     }
-    if (x->n == 1 && x->istep == 1 && g->d.x.shape.c <= SF_CBLOCK)
-        c = (SF_ISA_NAME(wchoice)){ SF_ISA_NAME(head), WGRAD_CI1 * TILE_BLOCKS, 1 };
     return c;
 }
 
@@ -174,9 +171,8 @@ static void SF_ISA_NAME(add_bias)(const SF_ISA_NAME(wwork) * w, const int64_t at
 {
     const sf_gather_axis *ax = w->g->axis;
     if (!w->g->dbias_of_a) {
-        for (int64_t b = 0; b < w->d_blocks; b++)
-            SF_ISA_NAME(add_lanes)
-            (w->d.block[b] + at[0] * w->d.z + at[1] * w->d.y, &w->d, size, w->bias + b * SF_CBLOCK);
+        for (int64_t b = 0; b < w->d_blocks; b++) SF_ISA_NAME(add_lanes)
+        (w->d.block[b] + at[0] * w->d.z + at[1] * w->d.y, &w->d, size, w->bias + b * SF_CBLOCK);
         return;
     }
     const int64_t under[3] = { size[0] * ax[0].n, size[1] * ax[1].n, size[2] * ax[2].n };
@@ -222,7 +218,9 @@ static void SF_ISA_NAME(wbox)(const SF_ISA_NAME(wwork) * w, const int64_t at[2],
         k.d[1] = k.d[TILE_BLOCKS - 1];
         for (int zy = 0; zy < ax[0].n * ax[1].n; zy += c.y_taps)
             for (int64_t l = 0; l < w->lanes; l += c.lanes) {
-                const int64_t pass = w->a_in_place ? l / c.lanes : l > 0 ? TILE_BLOCKS : zy / c.y_taps;
+                const int64_t pass = w->a_in_place ? l / c.lanes
+                                     : l > 0       ? TILE_BLOCKS
+                                                   : zy / c.y_taps;
                 k.a = from + zy / ax[1].n * a->z + zy % ax[1].n * a->y;
                 SF_ISA_NAME(fetch_next)(w, pass, b == 0, &k);
                 k.a += l;
@@ -237,7 +235,8 @@ enum { WRUN_VOXELS = 128 };
 static void SF_ISA_NAME(wboxes)(const SF_ISA_NAME(wwork) * w, const sf_direct_tile *t)
 {
     const int64_t width = t->hi[2] - t->lo[2], h = t->hi[1] - t->lo[1];
-    const int64_t depth = t->hi[0] - t->lo[0], y_run = width < WRUN_VOXELS ? WRUN_VOXELS / width : 1;
+    const int64_t depth = t->hi[0] - t->lo[0],
+                  y_run = width < WRUN_VOXELS ? WRUN_VOXELS / width : 1;
     const int64_t z_run = h < y_run ? y_run / h : 1;
     for (int64_t z = 0; z < depth; z += z_run)
         for (int64_t y = 0; y < h; y += y_run) {
