@@ -1,6 +1,5 @@
 #include "kernels/gather.h"
 #include "kernels/bf16.h"
-#include "kernels/norm.h"
 #include "kernels/view.h"
 #include <string.h>
 
@@ -189,13 +188,13 @@ void sf_gather_conv_forward(const sf_conv *c, const sf_conv_fwd *a, sf_gather_ru
                     .n_out = 1,
                     .weight = a->weight,
                     .bias = a->bias,
+                    .stats = a->stats,
                     .w_out = c->in.c * k[0] * k[1] * k[2],
                     .w_in = k[0] * k[1] * k[2],
                     .w_tap = { k[1] * k[2], k[2], 1 },
                     .threads = a->threads };
     sf_gather_conv_axes(c, g.axis);
     run(&g, 1, scratch);
-    if (a->stats) sf_norm_stats(&a->out, a->stats, a->threads);
 }
 
 /* Gradient of one axis: written i = j*stride + phase; tap k reads (i + k_half - k)/stride where

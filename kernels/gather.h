@@ -36,6 +36,7 @@ typedef struct {
     int n_out;
     const bool *accumulate; /* per output block, NULL = none */
     const float *weight, *bias;
+    double *stats;                 /* of the one output, as sf_norm_stats has them, or NULL */
     int64_t w_out, w_in, w_tap[3]; /* weight strides of output channel, input channel, taps */
     int threads;
 } sf_gather;

@@ -1,6 +1,7 @@
 #include "kernels/gemm/gather_gemm.h"
 #include "kernels/bf16.h"
 #include "kernels/gemm/tile.h"
+#include "kernels/norm.h"
 #include "kernels/view.h"
 #include <cblas.h>
 #include <omp.h>
@@ -177,4 +178,5 @@ static void run_one(const sf_gather *g, void *scratch)
 void sf_gather_gemm(const sf_gather *g, int n, void *scratch)
 {
     for (int i = 0; i < n; i++) run_one(&g[i], scratch);
+    if (g->stats) sf_norm_stats(g->out, g->stats, g->threads);
 }

@@ -1,6 +1,7 @@
 /* Direct convolution in vector words; included once per instruction set, after its vec_*.h.
  * Register tile of a gather: TILE_W outputs along x times TILE_BLOCKS channel blocks; inputs are
  * broadcast from the patch, weights are loaded. Source: conv-study section 5.1. */
+#include "kernels/norm.h"
 #include "kernels/view.h"
 #include "kernels/x86/direct_plan.h"
 #include "kernels/x86/vec_stored.h"
@@ -100,9 +101,52 @@ typedef struct {
     const float *w;
     void *out[2]; /* float, or half */
     float bias[2][SF_CBLOCK];
-    int64_t ostep; /* elements between outputs */
-    bool load[2];  /* continue the sum that stands there */
+    int64_t ostep;    /* elements between outputs */
+    int64_t ahead;    /* from the values to those that are needed later */
+    bool load[2];     /* continue the sum that stands there */
+    bool stream;      /* the outputs are lines that leave past the caches */
+    double *stats[2]; /* sums and, `squares` further, sums of squares; or NULL */
+    int64_t squares;
 } SF_ISA_NAME(reg_tile);
+
+/* Adds the vectors of an output block to its statistics: as they are stored. */
+FLAT void SF_ISA_NAME(add_stats)(V acc[TILE_W][NV], const int vox, const int j, double *sums,
+                                 int64_t squares, const bool half)
+{
+    V s = v_zero(), q = v_zero();
+#pragma GCC unroll 16
+    for (int v = 0; v < vox; v++) {
+        const V x = half ? v_widen(v_round(acc[v][j])) : acc[v][j];
+        s = v_add(s, x);
+        q = v_fma(x, x, q);
+    }
+    v_add_double(sums, s);
+    v_add_double(sums + squares, q);
+}
+
+FLAT void SF_ISA_NAME(put_tile)(const SF_ISA_NAME(reg_tile) * a, V acc[TILE_W][NV], const int vox,
+                                const int nv, const bool half)
+{
+#pragma GCC unroll 2
+    for (int j = 0; j < nv; j++) {
+        const int q = j / BLOCK_V, lane = j % BLOCK_V * VLEN;
+        if (a->stats[q]) SF_ISA_NAME(add_stats)(acc, vox, j, a->stats[q] + lane, a->squares, half);
+    }
+    if (!half && a->stream) {
+#pragma GCC unroll 16
+        for (int v = 0; v < vox; v++)
+#pragma GCC unroll 2
+            for (int j = 0; j < nv; j++)
+                v_stream((float *)a->out[j / BLOCK_V] + v * a->ostep + j % BLOCK_V * VLEN,
+                         acc[v][j]);
+        return;
+    }
+#pragma GCC unroll 16
+    for (int v = 0; v < vox; v++)
+#pragma GCC unroll 2
+        for (int j = 0; j < nv; j++)
+            v_put(a->out[j / BLOCK_V], v * a->ostep + j % BLOCK_V * VLEN, acc[v][j], half);
+}
 
 /* All arguments after `a` are constants after inlining, so that the sums stay in registers. */
 FLAT void SF_ISA_NAME(compute)(const SF_ISA_NAME(reg_tile) * a, const int vox, const int nv,
@@ -121,8 +165,11 @@ FLAT void SF_ISA_NAME(compute)(const SF_ISA_NAME(reg_tile) * a, const int vox, c
     for (int b = 0; b < a->blocks; b++)
         for (int t = 0; t < a->taps; t++) {
             const float *p = a->in->block[b] + a->at + a->offset[t];
+            const float *next = p + a->ahead;
             for (const float *end = p + a->lanes[b]; p < end; p++, w += nv * VLEN) {
                 V wv[NV];
+                _mm_prefetch(next, _MM_HINT_T0);
+                next += step * SF_CBLOCK;
 #pragma GCC unroll 2
                 for (int j = 0; j < nv; j++) wv[j] = v_load(w + j * VLEN);
 #pragma GCC unroll 16
@@ -133,11 +180,7 @@ FLAT void SF_ISA_NAME(compute)(const SF_ISA_NAME(reg_tile) * a, const int vox, c
                 }
             }
         }
-#pragma GCC unroll 16
-    for (int v = 0; v < vox; v++)
-#pragma GCC unroll 2
-        for (int j = 0; j < nv; j++)
-            v_put(a->out[j / BLOCK_V], v * a->ostep + j % BLOCK_V * VLEN, acc[v][j], half);
+    SF_ISA_NAME(put_tile)(a, acc, vox, nv, half);
 }
 
 #define CASE(n)                                                                                    \
@@ -195,8 +238,11 @@ typedef struct {
     const sf_direct_tile *t;
     int64_t n;
     bool first, last; /* the first chunk starts the sums, the last one ends them */
-    float *stage;     /* sums of several passes that are rounded once: [block][z][y][x][16] of the
-                         tile; NULL: they are made in the outputs */
+    bool stream;
+    double *stats; /* [slice of the tile][2][out blocks][16], or NULL */
+    int64_t row;   /* half of a slice of these */
+    float *stage;  /* sums of several passes that are rounded once: [block][z][y][x][16] of the
+                      tile; NULL: they are made in the outputs */
 } SF_ISA_NAME(pass);
 
 /* The finished sums of `count` voxels, to (or added to) the view. */
@@ -233,7 +279,12 @@ static void SF_ISA_NAME(rows)(const SF_ISA_NAME(pass) * s, SF_ISA_NAME(reg_tile)
         for (int64_t l = 0; l < SF_CBLOCK; l++)
             a->bias[q][l] = s->first && s->g->bias && l < b.lanes ? s->g->bias[b.first + l] : 0.0f;
     }
+    const int deep = sf_slice_axis(v[0]->extent);
     a->ostep = s->stage ? SF_CBLOCK : ostep;
+    a->stream = s->stream && s->first && s->last;
+    for (int q = 0; q < count; q++)
+        a->stream = a->stream && !add[q] && (uintptr_t)v[q]->data % 64 == 0;
+    a->squares = s->row;
     const bool half = !s->stage && v[0]->dtype == SF_BF16;
     SF_ISA_NAME(tile_fn) *const tile =
         SF_ISA_NAME(tiles)[half][count < TILE_BLOCKS][ax[2].istep - 1];
@@ -241,6 +292,9 @@ static void SF_ISA_NAME(rows)(const SF_ISA_NAME(pass) * s, SF_ISA_NAME(reg_tile)
         for (int64_t y = t->lo[1]; y < t->hi[1]; y++) {
             const int64_t row =
                 (z - t->lo[0]) * ax[0].istep * a->in->z + (y - t->lo[1]) * ax[1].istep * a->in->y;
+            for (int q = 0; q < count && s->stats; q++)
+                a->stats[q] = s->stats + (deep == 0 ? z - t->lo[0] : y - t->lo[1]) * 2 * s->row +
+                              (o + q) * SF_CBLOCK;
             for (int64_t i = 0; i < parts; i++) {
                 const int64_t x0 = width * i / parts, x1 = width * (i + 1) / parts;
                 a->at = row + x0 * ax[2].istep * SF_CBLOCK;
@@ -267,7 +321,9 @@ typedef struct {
     const sf_gather *g;
     int n;
     sf_direct_plan p;
+    double *stats; /* [sample][tile]..., or NULL */
     float *packed; /* [gather] */
+    bool stream;
 } SF_ISA_NAME(job);
 
 /* Values of the input blocks [i, i+count) under a tile. */
@@ -287,7 +343,7 @@ static sf_direct_values SF_ISA_NAME(values)(const SF_ISA_NAME(job) * j, const sf
 
 /* One unit: a tile and the output blocks [o0, o1), all input blocks chunk by chunk. */
 static void SF_ISA_NAME(unit)(const SF_ISA_NAME(job) * j, const sf_direct_tile *t, int64_t n,
-                              int64_t o0, int64_t o1, float *patch)
+                              int64_t o0, int64_t o1, double *stats, float *patch)
 {
     const sf_gather *g = j->g;
     const sf_direct_plan *p = &j->p;
@@ -296,11 +352,17 @@ static void SF_ISA_NAME(unit)(const SF_ISA_NAME(job) * j, const sf_direct_tile *
     float *stage = patch + p->patches;
     for (int a = 0; a < 3; a++) voxels *= t->hi[a] - t->lo[a];
     SF_ISA_NAME(reg_tile) a = { .offset = offset, .taps = p->t.taps };
+    const int64_t row = p->out_blocks * SF_CBLOCK;
+    const int deep = sf_slice_axis(g->out[0].extent);
+    for (int64_t i = 0; stats && i < 2 * (t->hi[deep] - t->lo[deep]); i++)
+        memset(stats + i * row + o0 * SF_CBLOCK, 0,
+               (size_t)((o1 - o0) * SF_CBLOCK) * sizeof *stats);
     for (int64_t i = 0; i < p->in_blocks; i += p->chunk) {
         int64_t channels = 0;
         a.blocks = (int)(p->in_blocks - i < p->chunk ? p->in_blocks - i : p->chunk);
         const sf_direct_values v = SF_ISA_NAME(values)(j, t, n, i, a.blocks, patch);
         a.in = &v;
+        a.ahead = v.block[0] == patch ? 0 : g->axis[1].istep * v.y; /* the row after this one */
         sf_direct_offsets(g->axis, &v, offset);
         for (int b = 0; b < a.blocks; b++) {
             a.lanes[b] = (int)sf_inputs_block(g->in, g->n_in, i + b).lanes;
@@ -308,9 +370,9 @@ static void SF_ISA_NAME(unit)(const SF_ISA_NAME(job) * j, const sf_direct_tile *
         }
         for (int k = 0; k < j->n; k++) {
             SF_ISA_NAME(pass)
-            s = {
-                .g = g + k, .t = t, .n = n, .first = i == 0, .last = i + p->chunk >= p->in_blocks
-            };
+            s = { .g = g + k, .t = t, .n = n, .first = i == 0, .stream = j->stream, .row = row };
+            s.last = i + p->chunk >= p->in_blocks;
+            if (s.last) s.stats = stats;
             for (int64_t o = o0; o < o1; o += TILE_BLOCKS) {
                 if (p->stage_blocks > 0) s.stage = stage + (k * p->stage_blocks + o - o0) * voxels;
                 const int count = o1 - o < TILE_BLOCKS ? (int)(o1 - o) : TILE_BLOCKS;
@@ -335,20 +397,56 @@ static void SF_ISA_NAME(pack)(const SF_ISA_NAME(job) * j, int k, int64_t o, int6
                        p->t.taps * SF_CBLOCK * (o * TILE_BLOCKS * p->in_channels + first * count));
 }
 
-void SF_ISA_NAME(sf_gather_direct)(const sf_gather *g, int n, void *scratch)
+/* Outputs beyond this do not stay in a cache until they are read. */
+enum { DIRECT_STREAM_BYTES = 16 << 20 };
+
+static bool SF_ISA_NAME(streams)(const sf_gather *g)
+{
+    int64_t bytes = g->out[0].shape.n * sf_views_blocks(g->out, g->n_out) * SF_CBLOCK * 4;
+    for (int a = 0; a < 3; a++) bytes *= g->axis[a].extent * g->axis[a].ostep;
+    return bytes > DIRECT_STREAM_BYTES && g->out[0].dtype == SF_F32;
+}
+
+/* All tiles, each with its output blocks in groups. */
+static void SF_ISA_NAME(units)(const SF_ISA_NAME(job) * j, const int64_t lo[3], const int64_t hi[3],
+                               float *mine)
 {
     static const int64_t zero[3] = { 0, 0, 0 };
+    const sf_direct_plan *p = &j->p;
+    const int64_t samples = j->g->out[0].shape.n;
+#pragma omp for schedule(dynamic)
+    for (int64_t u = 0; u < samples * p->t.tiles * p->groups; u++) {
+        sf_direct_tile t;
+        const int64_t o0 = u % p->groups * p->unit_blocks, tile = u / p->groups;
+        const int64_t o1 =
+            o0 + p->unit_blocks < p->out_blocks ? o0 + p->unit_blocks : p->out_blocks;
+        double *stats = j->stats ? j->stats + tile * p->tile_stats : NULL;
+        if (sf_direct_tile_at(&p->t, j->g->axis, tile % p->t.tiles, zero, lo, hi, &t))
+            SF_ISA_NAME(unit)(j, &t, tile / p->t.tiles, o0, o1, stats, mine);
+        if (j->stream) _mm_sfence();
+    }
+}
+
+void SF_ISA_NAME(sf_gather_direct)(const sf_gather *g, int n, void *scratch)
+{
     int64_t lo[3], hi[3];
     for (int a = 0; a < 3; a++)
         if (g->axis[a].extent == 0) return;
     const int64_t samples = g->out[0].shape.n;
-    const SF_ISA_NAME(job)
-        j = { g, n,
-              sf_direct_plan_make(g->axis, samples, sf_inputs_channels(g->in, g->n_in),
-                                  sf_inputs_blocks(g->in, g->n_in),
-                                  sf_views_blocks(g->out, g->n_out), sf_gather_rounds(g) ? n : 0),
-              scratch };
+    SF_ISA_NAME(job)
+    j = { g,
+          n,
+          sf_direct_plan_make(g->axis, samples, sf_inputs_channels(g->in, g->n_in),
+                              sf_inputs_blocks(g->in, g->n_in), sf_views_blocks(g->out, g->n_out),
+                              sf_gather_rounds(g) ? n : 0),
+          NULL,
+          scratch,
+          SF_ISA_NAME(streams)(g) };
     const sf_direct_plan *p = &j.p;
+    if (g->stats && sf_direct_fuses_stats(g, p)) {
+        j.stats = scratch;
+        j.packed = (float *)(j.stats + samples * p->t.tiles * p->tile_stats);
+    }
     const int64_t pairs = (p->out_blocks + TILE_BLOCKS - 1) / TILE_BLOCKS;
     float *rest = j.packed + n * p->weights;
     sf_gather_box(g, lo, hi);
@@ -359,14 +457,10 @@ void SF_ISA_NAME(sf_gather_direct)(const sf_gather *g, int n, void *scratch)
         for (int k = 0; k < n; k++)
             for (int64_t o = 0; o < pairs; o++)
                 for (int64_t i = 0; i < p->in_blocks; i++) SF_ISA_NAME(pack)(&j, k, o, i);
-#pragma omp for schedule(dynamic)
-        for (int64_t u = 0; u < samples * p->t.tiles * p->groups; u++) {
-            sf_direct_tile t;
-            const int64_t o0 = u % p->groups * p->unit_blocks;
-            const int64_t o1 =
-                o0 + p->unit_blocks < p->out_blocks ? o0 + p->unit_blocks : p->out_blocks;
-            if (sf_direct_tile_at(&p->t, g->axis, u / p->groups % p->t.tiles, zero, lo, hi, &t))
-                SF_ISA_NAME(unit)(&j, &t, u / (p->groups * p->t.tiles), o0, o1, mine);
-        }
+        SF_ISA_NAME(units)(&j, lo, hi, mine);
     }
+    if (j.stats)
+        sf_direct_stats(g, p, lo, hi, j.stats);
+    else if (g->stats)
+        sf_norm_stats(&g->out[0], g->stats, g->threads);
 }

@@ -120,10 +120,45 @@ sf_direct_plan sf_direct_plan_make(const sf_gather_axis axis[3], int64_t n, int6
     p.unit_blocks = n * p.t.tiles < MANY_UNITS || p.stage_blocks ? UNIT_BLOCKS : out_blocks;
     p.groups = (out_blocks + p.unit_blocks - 1) / p.unit_blocks;
     p.weights = p.t.taps * in_channels * out_blocks * SF_CBLOCK;
+    p.tile_stats = p.t.size[axis[0].extent > 1 ? 0 : 1] * 2 * out_blocks * SF_CBLOCK;
     p.patches = p.chunk * p.t.patch_floats + SF_CBLOCK;
     p.per_thread =
         p.patches + rounded * p.stage_blocks * p.t.size[0] * p.t.size[1] * p.t.size[2] * SF_CBLOCK;
     return p;
+}
+
+bool sf_direct_fuses_stats(const sf_gather *g, const sf_direct_plan *p)
+{
+    const sf_view *v = &g->out[0];
+    const int64_t shape[3] = { v->shape.d, v->shape.h, v->shape.w };
+    for (int a = sf_slice_axis(v->extent) + 1; a < 3; a++)
+        if (shape[a] != v->extent[a]) return false;
+    return p->stage_blocks == 0;
+}
+
+void sf_direct_stats(const sf_gather *g, const sf_direct_plan *p, const int64_t lo[3],
+                     const int64_t hi[3], const double *tiles)
+{
+    const sf_view *v = &g->out[0];
+    const int axis = sf_slice_axis(v->extent);
+    const int64_t row = p->out_blocks * SF_CBLOCK, slices = v->extent[axis];
+    /* tiles that share a slice follow each other: along y and x in 3-D, along x in 2-D */
+    const int64_t size = p->t.size[axis], sharing = p->t.tiles / p->t.grid[axis];
+#pragma omp parallel for collapse(2) num_threads(g->threads) schedule(static)
+    for (int64_t n = 0; n < v->shape.n; n++)
+        for (int64_t s = lo[axis]; s < hi[axis]; s++) {
+            const int64_t base = s / size * size, first = base > lo[axis] ? base : lo[axis];
+            const double *of = tiles + (n * p->t.tiles + s / size * sharing) * p->tile_stats +
+                               2 * (s - first) * row;
+            for (int64_t c = 0; c < row; c++) {
+                double *out = g->stats + ((n * row + c) * slices + s) * 2;
+                out[0] = out[1] = 0;
+                for (int64_t i = 0; i < sharing; i++) {
+                    out[0] += of[i * p->tile_stats + c];
+                    out[1] += of[i * p->tile_stats + row + c];
+                }
+            }
+        }
 }
 
 bool sf_gather_rounds(const sf_gather *g) { return g->out[0].dtype == SF_BF16; }
@@ -211,13 +246,14 @@ static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
 static size_t gather_bytes(const sf_gather_axis axis[3], int64_t n, int64_t in_channels,
                            int64_t in_blocks, int64_t out_blocks, int phases, bool rounded,
-                           int threads)
+                           bool stats, int threads)
 {
     for (int a = 0; a < 3; a++)
         if (axis[a].extent == 0) return 0;
     const sf_direct_plan p =
         sf_direct_plan_make(axis, n, in_channels, in_blocks, out_blocks, rounded ? phases : 0);
-    return (size_t)(p.weights * phases + p.per_thread * threads) * sizeof(float);
+    return (size_t)(p.weights * phases + p.per_thread * threads) * sizeof(float) +
+           (size_t)(stats ? n * p.t.tiles * p.tile_stats : 0) * sizeof(double);
 }
 
 /* Leaves may be any range of slices, and a thinner one can have a larger tile along other axes. */
@@ -244,11 +280,11 @@ size_t sf_direct_conv_scratch(const sf_conv *c, int threads)
     sf_gather_conv_axes(c, axis);
     const bool rounded = c->dtype == SF_BF16;
     size_t s = gather_bytes(axis, c->out.n, c->in.c, c->in_blocks, sf_blocks(c->out.c), 1, rounded,
-                            threads);
+                            true, threads);
     s = larger(s, wgrad_bytes(axis, spread, c->in.c, c->out.c, threads));
     for (int phase = 0; sf_gather_conv_data_axes(c, phase, axis); phase++)
         s = larger(s, gather_bytes(axis, c->in.n, c->out.c, sf_blocks(c->out.c), spread, 1, rounded,
-                                   threads));
+                                   false, threads));
     return s;
 }
 
@@ -258,9 +294,9 @@ size_t sf_direct_convt_scratch(const sf_convt *c, int threads)
     sf_gather_convt_axes(c, axis);
     const bool rounded = c->dtype == SF_BF16;
     size_t s = gather_bytes(axis, c->in.n, c->out.c, sf_blocks(c->out.c), sf_blocks(c->in.c), 1,
-                            rounded, threads);
+                            rounded, false, threads);
     s = larger(s, wgrad_bytes(axis, sf_blocks(c->out.c), c->out.c, c->in.c, threads));
     sf_gather_convt_phase_axes(c, 0, axis);
     return larger(s, gather_bytes(axis, c->in.n, c->in.c, sf_blocks(c->in.c), sf_blocks(c->out.c),
-                                  SF_MAX_PHASES, rounded, threads));
+                                  SF_MAX_PHASES, rounded, false, threads));
 }

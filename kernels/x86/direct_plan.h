@@ -60,11 +60,17 @@ typedef struct {
     /* Sums that take several passes and are rounded once are made in a stage of floats behind the
        patches: `stage_blocks` output blocks of each gather (0: no stage). */
     int64_t patches, stage_blocks;
+    int64_t tile_stats; /* doubles: statistics of one tile, [slice][2][out_blocks][16] */
 } sf_direct_plan;
 sf_direct_plan sf_direct_plan_make(const sf_gather_axis axis[3], int64_t n, int64_t in_channels,
                                    int64_t in_blocks, int64_t out_blocks, int rounded);
 /** Do the outputs of the gather keep less than a float? (All of them do, or none.) */
 bool sf_gather_rounds(const sf_gather *g);
+/** Statistics come from the tiles where the outputs are whole slices that are not rounded later. */
+bool sf_direct_fuses_stats(const sf_gather *g, const sf_direct_plan *p);
+/** g->stats of the slices in [lo, hi) from those of the tiles, [sample][tile], in their order. */
+void sf_direct_stats(const sf_gather *g, const sf_direct_plan *p, const int64_t lo[3],
+                     const int64_t hi[3], const double *tiles);
 /** Pack the weights of output blocks [o, o+count) for input block `in`: [tap][lane][count*16]. */
 void sf_direct_pack(const sf_gather *g, int64_t in, int64_t o, int64_t count, float *packed);
 

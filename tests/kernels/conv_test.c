@@ -41,8 +41,10 @@ static const conv_case cases[] = {
     { 1, { 80 }, 144, 3, 4, 4, { 3, 3, 3 }, { 1, 1, 1 }, 0, true },
     { 1, { 2 }, 5, 4, 5, 6, { 1, 1, 1 }, { 2, 2, 2 }, 1, false },
     { 3, { 32 }, 32, 1, 1, 40, { 1, 1, 3 }, { 1, 1, 1 }, 0, true },
-    { 1, { 352 }, 352, 1, 7, 7, { 1, 3, 3 }, { 1, 1, 1 }, 0, true }, /* deep: much weight */
-    { 1, { 2 }, 2, 9, 35, 66, { 3, 3, 3 }, { 1, 1, 1 }, 0, true },   /* more tiles than parts */
+    { 1, { 352 }, 352, 1, 7, 7, { 1, 3, 3 }, { 1, 1, 1 }, 0, true },  /* deep: much weight */
+    { 1, { 2 }, 2, 9, 35, 66, { 3, 3, 3 }, { 1, 1, 1 }, 0, true },    /* more tiles than parts */
+    { 1, { 1 }, 3, 1, 515, 513, { 1, 3, 3 }, { 1, 1, 1 }, 0, false }, /* one channel, past the
+                                                                         caches */
 };
 enum { N_CASES = sizeof cases / sizeof cases[0] };
 

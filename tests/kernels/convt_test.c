@@ -25,6 +25,7 @@ static const convt_case cases[] = {
     { 2, 16, 16, 5, 2, 15, { 1, 2, 2 }, 1, true, true },
     { 1, 33, 3, 1, 7, 33, { 1, 2, 2 }, 0, true, false },
     { 1, 80, 48, 2, 2, 2, { 2, 1, 2 }, 1, false, false },
+    { 1, 3, 5, 1, 257, 259, { 1, 2, 2 }, 0, true, false }, /* past the caches */
 };
 enum { N_CASES = sizeof cases / sizeof cases[0] };
 
