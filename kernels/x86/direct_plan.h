@@ -87,6 +87,7 @@ sf_direct_wplan sf_direct_wplan_make(const sf_gather_axis axis[3], const int64_t
 /** Combine the parts and write 16 D channels in the order of the weights. */
 void sf_direct_write(const sf_wgrad *g, const sf_direct_wplan *p, int64_t d_block,
                      const float *sums);
+/** Combine the parts of the bias gradient to g->dbias; nothing where that is NULL. */
 void sf_direct_write_bias(const sf_wgrad *g, const sf_direct_wplan *p, const float *sums);
 
 /** Bytes for every pass of a convolution. */

@@ -15,8 +15,8 @@ enum {
     SPAN = 96,                      /* voxels of a row at a time */
     OUTPUTS = 4,                    /* of a register tile of the weight gradient */
     RUN = 64,                       /* voxels whose products are summed before a double */
-    AHEAD = 32 * SF_CBLOCK,         /* elements */
-    STREAM_BYTES = 16 << 20
+    AHEAD = 32 * SF_CBLOCK,         /* elements fetched before they are used */
+    STREAM_BYTES = 16 << 20         /* what is larger leaves the caches before it is read */
 };
 
 /* One channel block of a view: lane 0 of global voxel (0,0,0) of a sample, and its load rule. */
@@ -119,7 +119,6 @@ static void put(const block *to, int64_t at, int64_t count, bool stream, const f
             v_put(to->data, at + i, v_load(from + i), to->half);
 }
 
-/* Does a tensor leave the caches before it is read? */
 static bool is_large(const sf_view *v) { return sf_view_bytes(v->dtype, v->shape) > STREAM_BYTES; }
 
 /* The rows of a view, of all samples: global (z,y) of row r. */
@@ -155,7 +154,7 @@ static void forward_row(const sf_conv_fwd *a, const float *w, const float *bias,
     const block to = open_view(y, r.n, 0);
     const int64_t blocks = sf_inputs_blocks(a->in, a->n_in), end = y->origin[2] + y->shape.w;
     float x[SPAN * SF_CBLOCK], out[SPAN * SF_CBLOCK];
-    if (end - y->origin[2] < SPAN) memset(x, 0, sizeof x);
+    if (end - y->origin[2] < SPAN) memset(x, 0, sizeof x); /* register tiles are whole */
     for (int64_t x0 = y->origin[2]; x0 < end; x0 += SPAN) {
         const int64_t count = end - x0 < SPAN ? end - x0 : SPAN;
         for (int v = 0; v < SPAN; v++) memcpy(out + v * SF_CBLOCK, bias, SF_CBLOCK * sizeof *out);
@@ -208,7 +207,7 @@ static void data_row(const sf_conv *c, const sf_conv_bwd_data *a, const float *w
     const block from = open_view(&a->dout, r.n, 0);
     const int64_t blocks = sf_views_blocks(a->din, a->n_in), end = d->origin[2] + d->shape.w;
     float x[SPAN * SF_CBLOCK], out[SPAN * SF_CBLOCK];
-    if (end - d->origin[2] < SPAN) memset(x, 0, sizeof x);
+    if (end - d->origin[2] < SPAN) memset(x, 0, sizeof x); /* register tiles are whole */
     for (int64_t x0 = d->origin[2]; x0 < end; x0 += SPAN) {
         const int64_t count = end - x0 < SPAN ? end - x0 : SPAN;
         copy(&from, r.z * from.sd + r.y * from.sh + x0 * SF_CBLOCK, count, x);

@@ -19,6 +19,7 @@
 
 enum {
     MAX_COORDS = 216,
+    MAX_OUTPUTS = 4,        /* of a tile along an axis, forward */
     CG = 32,                /* output channels of a group */
     OB = CG / SF_CBLOCK,    /* the same in blocks */
     COLS = CG / (2 * VLEN), /* register tiles are two vectors wide */

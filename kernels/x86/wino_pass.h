@@ -83,7 +83,7 @@ static void combine_sums(const pass *p, int64_t n, int64_t layer, double *stats)
     const int64_t lt = layer_tiles(g), lanes = g->ob * SF_CBLOCK, slices = g->extent[axis];
     const int64_t u0 = layer * lt / UNIT, u1 = ((layer + 1) * lt - 1) / UNIT;
     for (int64_t c = 0; c < lanes; c += SF_CBLOCK) {
-        double sum[2 * 4][SF_CBLOCK] = { { 0 } };
+        double sum[2 * MAX_OUTPUTS][SF_CBLOCK] = { { 0 } };
         for (int64_t u = u0; u <= u1; u++) {
             const double *from = sums_at(p, n, u, layer) + c;
             for (int i = 0; i < 2 * m; i++, from += lanes)
