@@ -1,9 +1,11 @@
 /* Gradient of the weights: dU = (A dY A^T) . (B^T d B) summed over tiles in order, dW = G^T dU G,
  * the exact adjoint of the forward pass. Part of wino_body.h, after its loading and transforms. */
-/* dU up to this size is kept as a whole, so that V and Z are read once. */
+/* Two orders: wide, coordinate by coordinate, all of dU is read and written with each batch of
+ * tiles; or pair by pair of 16 inputs and CG outputs, whose dU stays near, for one batch of all
+ * tiles. */
 enum {
     DU_PITCH = SF_CBLOCK * CG + 16,
-    WIDE_FLOATS = 4 << 20,
+    LARGE_DU = 4 << 20, /* floats */
     MANY_FLOATS = 3 << 19,
     CHUNK = 16,
     MOST_TILES = 256
@@ -21,21 +23,27 @@ typedef struct {
     float *own;            /* per thread */
     spot list[MOST_TILES]; /* tiles of this batch */
     int64_t count, batch;  /* their number; that of a full one */
-    bool wide;             /* all of dU is kept: coordinate by coordinate */
+    bool wide;             /* else pair by pair */
 } wgrad;
 
 static int64_t du_step(const wino_geo *g) { return g->ib * g->groups * SF_CBLOCK * CG + PAD; }
 static int64_t z_blocks(const wino_geo *g) { return g->groups * OB; }
-static bool is_wide(const wino_geo *g) { return g->coords * du_step(g) <= WIDE_FLOATS; }
+/* One pair reads its tiles coordinate by coordinate: where those of its input block stay near, all
+ * other pairs of the block find them there. */
+static bool is_wide(const wino_geo *g)
+{
+    return g->tiles > MOST_TILES || !fits(g->tiles * g->coords * SF_CBLOCK * 4, sf_cpu_l2_bytes());
+}
 
-/* V and Z of a batch against dU, which is read and written with each: 48 tiles where the batch then
- * stays near, else half as many, for which the third level is fast enough. */
+/* The larger a batch, the less often dU is read and written, and the further away lie its V and Z. */
 static int64_t batch_tiles(const wino_geo *g)
 {
     const int64_t l2 = sf_cpu_l2_bytes(), du = g->coords * du_step(g);
     const int64_t tile = g->coords * (g->ib + z_blocks(g)) * SF_CBLOCK;
-    int64_t n = du > MANY_FLOATS ? MOST_TILES : 48;
-    if (!is_large(l2) && n == 48 && n * tile * 4 > 2 * l2) n = 24;
+    if (!is_wide(g)) return g->tiles;
+    int64_t n = 48;
+    if (!is_large(l2) && du <= LARGE_DU && n * tile * 4 > 4 * l2) n = 24;
+    if (is_large(l2) && du > MANY_FLOATS) n = MOST_TILES;
     if (is_large(l2) && !fits((du + n * tile) * 4, l2) && fits((du + UNIT * tile) * 4, l2))
         n = UNIT;
     return n < g->tiles ? n : g->tiles;
@@ -54,9 +62,8 @@ static size_t wgrad_own(const wino_geo *g)
 static size_t wgrad_floats(const wino_geo *g, int threads)
 {
     const int64_t n = batch_tiles(g), k = g->coords;
-    const bool keeps = is_wide(g) || n < g->tiles;
     return lines16(k * batch_pitch(g->ib, n)) + lines16(k * batch_pitch(z_blocks(g), n)) +
-           (keeps ? lines16(k * du_step(g)) : 0) + (size_t)(z_blocks(g) * SF_CBLOCK * (n + 2)) +
+           (is_wide(g) ? lines16(k * du_step(g)) : 0) + (size_t)(z_blocks(g) * SF_CBLOCK * (n + 2)) +
            (size_t)threads * wgrad_own(g);
 }
 
@@ -198,19 +205,17 @@ static void write_taps(const wgrad *w, int64_t b, int64_t group, const float *du
     }
 }
 
-static void narrow_block(const wgrad *w, int64_t b, int64_t group, bool first, bool last,
-                         float *own)
+/* A pair of an input block and a group, over the tiles of the only batch. */
+static void run_pair(const wgrad *w, int64_t b, int64_t group, float *own)
 {
-    const bool alone = first && last;
-    float *taps = own + CUBE, *du = alone ? taps + TAPS : du_at(w, 0, b, group);
-    const int64_t pitch = alone ? DU_PITCH : du_step(&w->g);
+    float *taps = own + CUBE, *du = taps + TAPS;
     for (int k = 0; k < w->g.coords; k++) {
         const int then = k + 1 < w->g.coords ? k + 1 : k;
-        const operands at = operands_of(w, k, b, group, du + k * pitch);
-        const operands next = operands_of(w, then, b, group, du + then * pitch);
-        grad_block(w->count, &at, first, &next);
+        const operands at = operands_of(w, k, b, group, du + k * DU_PITCH);
+        const operands next = operands_of(w, then, b, group, du + then * DU_PITCH);
+        grad_block(w->count, &at, true, &next);
     }
-    if (last) write_taps(w, b, group, du, pitch, taps, own);
+    write_taps(w, b, group, du, DU_PITCH, taps, own);
 }
 
 /* All of dU of one coordinate. */
@@ -260,7 +265,7 @@ static void run_batch(const wgrad *w, bool first, bool last, int threads)
             if (w->wide)
                 write_taps(w, b, group, du_at(w, 0, b, group), du_step(g), own + CUBE, own);
             else
-                narrow_block(w, b, group, first, last, own);
+                run_pair(w, b, group, own);
         }
     }
 }
@@ -271,11 +276,10 @@ static void place(wgrad *w, void *space)
 {
     const wino_geo *g = &w->g;
     const int64_t n = w->batch, k = g->coords;
-    const bool keeps = w->wide || n < g->tiles;
     w->v = align64(space);
     w->z = w->v + lines16(k * batch_pitch(g->ib, n));
     w->du = w->z + lines16(k * batch_pitch(z_blocks(g), n));
-    w->bias = (double *)(w->du + (keeps ? lines16(k * du_step(g)) : 0));
+    w->bias = (double *)(w->du + (w->wide ? lines16(k * du_step(g)) : 0));
     w->sums = (float *)(w->bias + z_blocks(g) * SF_CBLOCK);
     w->own = w->sums + z_blocks(g) * SF_CBLOCK * n;
 }
