@@ -33,6 +33,17 @@ sf_view sf_view_slab(const sf_view *whole, int64_t lo, int64_t hi)
     return v;
 }
 
+sf_view sf_view_chunk(void *data, sf_dtype dtype, sf_shape whole, int64_t lo, int64_t hi)
+{
+    const int64_t extent[3] = { whole.d, whole.h, whole.w };
+    const int axis = sf_slice_axis(extent);
+    *(axis == 0 ? &whole.d : &whole.h) = hi - lo;
+    sf_view v = sf_view_dense(data, dtype, whole);
+    v.origin[axis] = lo;
+    v.extent[axis] = extent[axis];
+    return v;
+}
+
 double sf_tree_sum(const double *v, int64_t n, int64_t stride)
 {
     if (n <= 0) return 0.0;

@@ -55,6 +55,8 @@ sf_view sf_view_dense(void *data, sf_dtype dtype, sf_shape shape);
 size_t sf_view_bytes(sf_dtype dtype, sf_shape shape);
 /** The slices [lo, hi) of a view of a whole volume, in place: its other slices are the halo. */
 sf_view sf_view_slab(const sf_view *whole, int64_t lo, int64_t hi);
+/** Dense view at `data` of the slices [lo, hi) of a volume whose other slices are nowhere. */
+sf_view sf_view_chunk(void *data, sf_dtype dtype, sf_shape whole, int64_t lo, int64_t hi);
 
 /** A block of input channels with its load rule: value = act(scale[n][c]*x + shift[n][c]),
  *  act(t) = t > 0 ? t : slope*t. scale == NULL: the raw value. scale and shift are arrays

@@ -108,6 +108,15 @@ FLAT void products(const float *x, const float *w, const int64_t count, int64_t 
     }
 }
 
+/* Register tiles are whole: the voxels between the last one and the end of its tile are zero.
+ * Returns the voxels of all tiles. */
+static int64_t fill_tile(float *x, int64_t count)
+{
+    const int64_t whole = (count + VOXELS - 1) / VOXELS * VOXELS;
+    memset(x + count * SF_CBLOCK, 0, (size_t)((whole - count) * SF_CBLOCK) * sizeof *x);
+    return whole;
+}
+
 /* `count` voxels to a view, past the caches when `stream`. */
 static void put(const block *to, int64_t at, int64_t count, bool stream, const float *from)
 {
@@ -154,10 +163,10 @@ static void forward_row(const sf_conv_fwd *a, const float *w, const float *bias,
     const block to = open_view(y, r.n, 0);
     const int64_t blocks = sf_inputs_blocks(a->in, a->n_in), end = y->origin[2] + y->shape.w;
     float x[SPAN * SF_CBLOCK], out[SPAN * SF_CBLOCK];
-    if (end - y->origin[2] < SPAN) memset(x, 0, sizeof x); /* register tiles are whole */
     for (int64_t x0 = y->origin[2]; x0 < end; x0 += SPAN) {
         const int64_t count = end - x0 < SPAN ? end - x0 : SPAN;
-        for (int v = 0; v < SPAN; v++) memcpy(out + v * SF_CBLOCK, bias, SF_CBLOCK * sizeof *out);
+        const int64_t whole = fill_tile(x, count);
+        for (int v = 0; v < whole; v++) memcpy(out + v * SF_CBLOCK, bias, SF_CBLOCK * sizeof *out);
         for (int64_t b = 0; b < blocks; b++) {
             const sf_block_at at = sf_inputs_block(a->in, a->n_in, b);
             const block in = open_input(&a->in[at.entry], r.n, at.cb);
@@ -207,18 +216,19 @@ static void data_row(const sf_conv *c, const sf_conv_bwd_data *a, const float *w
     const block from = open_view(&a->dout, r.n, 0);
     const int64_t blocks = sf_views_blocks(a->din, a->n_in), end = d->origin[2] + d->shape.w;
     float x[SPAN * SF_CBLOCK], out[SPAN * SF_CBLOCK];
-    if (end - d->origin[2] < SPAN) memset(x, 0, sizeof x); /* register tiles are whole */
     for (int64_t x0 = d->origin[2]; x0 < end; x0 += SPAN) {
         const int64_t count = end - x0 < SPAN ? end - x0 : SPAN;
+        const int64_t whole = fill_tile(x, count);
         copy(&from, r.z * from.sd + r.y * from.sh + x0 * SF_CBLOCK, count, x);
         for (int64_t b = 0; b < blocks; b++) {
             const sf_block_at at = sf_views_block(a->din, a->n_in, b);
             const block to = open_view(&a->din[at.entry], r.n, at.cb);
             const int64_t i = r.z * to.sd + r.y * to.sh + x0 * SF_CBLOCK;
-            if (a->accumulate && a->accumulate[at.entry])
+            if (a->accumulate && a->accumulate[at.entry]) {
                 copy(&to, i, count, out);
-            else
-                memset(out, 0, sizeof out);
+                fill_tile(out, count);
+            } else
+                memset(out, 0, (size_t)(whole * SF_CBLOCK) * sizeof *out);
             products(x, w + b * SF_CBLOCK * SF_CBLOCK, c->out.c, count, out);
             put(&to, i, count, large, out);
         }

@@ -139,12 +139,50 @@ static sf_status forward_convt(sf_network *net, sf_node *nd)
     return sf_exec_share_value(net, v, v->raw, v->share);
 }
 
+/** What of leaf `l` this network makes of a head's logits: slices [*lo, *hi); false: nothing. */
+static bool head_slices(const sf_network *net, const sf_node *nd, int64_t l, int64_t *lo,
+                        int64_t *hi)
+{
+    const sf_value *v = &net->value[nd->out];
+    const int64_t slices = sf_slices(v->shape);
+    const int64_t from = sf_graph_leaf_start(slices, nd->leaves, l);
+    const int64_t to = sf_graph_leaf_start(slices, nd->leaves, l + 1);
+    *lo = 0;
+    *hi = slices;
+    if (v->split) sf_graph_own_slices(net, v->shape, lo, hi);
+    if (from > *lo) *lo = from;
+    if (to < *hi) *hi = to;
+    return *hi > *lo;
+}
+
+/** These slices of all samples, blocked in the workspace. */
+static sf_view head_chunk(const sf_network *net, const sf_node *nd, void *space, int64_t lo,
+                          int64_t hi)
+{
+    const sf_value *v = &net->value[nd->out];
+    sf_shape shape = v->shape;
+    shape.n = net->used;
+    return sf_view_chunk(space, v->dtype, shape, lo, hi);
+}
+
 static sf_status forward_head(sf_network *net, sf_node *nd)
 {
-    SF_TRY(forward_conv(net, nd));
-    const sf_value *v = &net->value[nd->out];
-    const sf_view y = part_of(net, v, v->raw);
-    sf_unblock(&y, sf_graph_ptr(net, net->level[nd->level].logits), net->threads);
+    char *space = sf_graph_ptr(net, nd->scratch_fwd);
+    const sf_input in = sf_exec_input(net, nd->in[0], false);
+    const sf_conv conv = sf_exec_conv(net, nd);
+    int64_t lo, hi;
+    for (int64_t l = 0; l < nd->leaves; l++) {
+        if (!head_slices(net, nd, l, &lo, &hi)) continue;
+        const sf_conv_fwd run = { .in = &in,
+                                  .n_in = 1,
+                                  .weight = param(net, nd->weight),
+                                  .bias = param(net, nd->bias),
+                                  .out = head_chunk(net, nd, space, lo, hi),
+                                  .threads = net->threads };
+        SF_TRY(nd->conv_impl->forward(&conv, &run,
+                                      space + sf_graph_chunk_bytes(net, nd, net->batch)));
+        sf_unblock(&run.out, sf_graph_ptr(net, net->level[nd->level].logits), net->threads);
+    }
     return SF_OK;
 }
 
@@ -267,10 +305,22 @@ int64_t sf_exec_grad_halo(const sf_node *nd)
     return nd->conv.kernel[nd->conv.out.d > 1 ? 0 : 1] > 1 ? 1 : -1;
 }
 
+/** Bring the network's input back for the weight gradient of a layer that reads it. */
+static void restore_input(sf_network *net, const sf_node *nd)
+{
+    for (int i = 0; i < nd->n_in; i++) {
+        const sf_value *v = &net->value[nd->in[i]];
+        if (v->raw_bwd == v->raw) continue;
+        const sf_view x = sf_exec_view(net, v, v->raw_bwd);
+        sf_block(sf_graph_ptr(net, net->plain_input), &x, net->threads);
+    }
+}
+
 static sf_status backward_conv(sf_network *net, sf_node *nd)
 {
     const sf_value *v = &net->value[nd->out];
     if (v->load == SF_LOAD_NORM) SF_TRY(backward_norm(net, nd));
+    restore_input(net, nd);
     SF_TRY(sf_leaves_conv(net, nd));
     if (!net->value[nd->in[0]].wants_grad) return SF_OK; /* the network's input */
     SF_TRY(sf_exec_share_value(net, v, v->grad, sf_exec_grad_halo(nd)));
@@ -306,10 +356,29 @@ static sf_status backward_convt(sf_network *net, sf_node *nd)
 
 static sf_status backward_head(sf_network *net, sf_node *nd)
 {
-    const sf_value *v = &net->value[nd->out];
-    const sf_view g = part_of(net, v, v->grad);
-    sf_block(sf_graph_ptr(net, net->level[nd->level].dlogits), &g, net->threads);
-    return backward_conv(net, nd);
+    SF_TRY(sf_leaves_conv(net, nd));
+    char *space = sf_graph_ptr(net, nd->scratch_bwd);
+    bool accumulate;
+    input_gradient(net, nd->in[0], &accumulate);
+    const sf_value *in = &net->value[nd->in[0]];
+    const sf_view whole = sf_exec_view(net, in, in->grad);
+    const sf_conv conv = sf_exec_conv(net, nd);
+    int64_t lo, hi;
+    for (int64_t l = 0; l < nd->leaves; l++) {
+        if (!head_slices(net, nd, l, &lo, &hi)) continue;
+        const sf_view dout = head_chunk(net, nd, space, lo, hi);
+        const sf_view din = sf_view_slab(&whole, lo, hi);
+        sf_block(sf_graph_ptr(net, net->level[nd->level].dlogits), &dout, net->threads);
+        const sf_conv_bwd_data run = { .weight = param(net, nd->weight),
+                                       .dout = dout,
+                                       .din = &din,
+                                       .accumulate = &accumulate,
+                                       .n_in = 1,
+                                       .threads = net->threads };
+        SF_TRY(nd->conv_impl->backward_data(&conv, &run,
+                                            space + sf_graph_chunk_bytes(net, nd, net->batch)));
+    }
+    return SF_OK;
 }
 
 /** The slices of a pool's gradient that its input's slab is made of: the own ones, also of a thin
@@ -382,17 +451,6 @@ static void start_backward(sf_network *net)
         net->value[net->node[net->level[i].node].out].grad_ready = !net->level[i].skip;
 }
 
-/** Bring the network's input back for the weight gradient of a layer that reads it. */
-static void restore_input(sf_network *net, const sf_node *nd)
-{
-    for (int i = 0; i < nd->n_in; i++) {
-        const sf_value *v = &net->value[nd->in[i]];
-        if (v->raw_bwd == v->raw) continue;
-        const sf_view x = sf_exec_view(net, v, v->raw_bwd);
-        sf_block(sf_graph_ptr(net, net->plain_input), &x, net->threads);
-    }
-}
-
 sf_status sf_exec_backward(sf_network *net)
 {
     start_backward(net);
@@ -400,7 +458,6 @@ sf_status sf_exec_backward(sf_network *net)
     for (int i = net->n_nodes - 1; i >= 0; i--) {
         sf_node *nd = &net->node[i];
         if (!kinds[nd->kind].backward || !net->value[nd->out].grad_ready) continue;
-        restore_input(net, nd);
         SF_TRY(kinds[nd->kind].backward(net, nd));
         sf_exec_part_done(net, nd, SF_PART_GRAD_INPUT);
     }

@@ -66,6 +66,20 @@ int64_t sf_graph_leaf_start(int64_t slices, int64_t leaves, int64_t l)
     return at < slices ? at : slices;
 }
 
+int64_t sf_graph_chunk_bytes(const sf_network *net, const sf_node *head, int64_t samples)
+{
+    const sf_value *v = &net->value[head->out];
+    const int64_t slices = sf_slices(v->shape);
+    int64_t most = 0;
+    for (int64_t l = 0; l < head->leaves; l++) {
+        const int64_t n = sf_graph_leaf_start(slices, head->leaves, l + 1) -
+                          sf_graph_leaf_start(slices, head->leaves, l);
+        if (n > most) most = n;
+    }
+    const int64_t bytes = (int64_t)sf_view_bytes(v->dtype, v->shape);
+    return align64(bytes / v->shape.n / slices * most * samples);
+}
+
 int sf_graph_tree_depth(const sf_network *net, int64_t leaves)
 {
     const sf_tree t = { net->whole > 0 ? net->whole : net->batch, leaves };
@@ -138,16 +152,19 @@ static sf_status add_block(sf_network *net, int64_t bytes, int birth, int death,
     return SF_OK;
 }
 
-static int step_back(const sf_network *net, int node) { return 2 * net->n_nodes - node; }
-static int last_step(const sf_network *net) { return 2 * net->n_nodes; }
+/** Backward of a node: its norm first, then its gradients. */
+static int step_norm(const sf_network *net, int node) { return 3 * net->n_nodes - 2 * node; }
+static int step_back(const sf_network *net, int node) { return step_norm(net, node) + 1; }
+static int last_step(const sf_network *net) { return step_back(net, 0); }
 
 /** Last step that reads a stored value. */
 static int raw_death(const sf_network *net, const sf_value *v)
 {
     const int forward = v->last_use < 0 ? v->producer : v->last_use;
-    if (!net->training || net->node[v->producer].kind == SF_NODE_HEAD) return forward;
-    /* norm and activation backward of the producer read it; else only its first consumer does */
-    return step_back(net, v->load == SF_LOAD_RAW ? v->first_use : v->producer);
+    if (!net->training) return forward;
+    if (v->load == SF_LOAD_RAW) return step_back(net, v->first_use);
+    if (v->load == SF_LOAD_NORM) return step_norm(net, v->producer); /* the last that reads it */
+    return step_back(net, v->producer);
 }
 
 static sf_status plan_input(sf_network *net, sf_value *v)
@@ -169,6 +186,10 @@ static sf_status plan_value(sf_network *net, int index)
     sf_value *v = &net->value[index];
     const int64_t bytes = (int64_t)sf_view_bytes(v->dtype, v->shape);
     if (net->node[v->producer].kind == SF_NODE_INPUT) return plan_input(net, v);
+    if (net->node[v->producer].kind == SF_NODE_HEAD) {
+        v->raw = v->raw_bwd = v->grad = -1;
+        return SF_OK;
+    }
     SF_TRY(add_block(net, bytes, v->producer, raw_death(net, v), &v->raw));
     v->raw_bwd = v->raw;
     if (v->load != SF_LOAD_RAW) {
@@ -187,19 +208,21 @@ static sf_status plan_norm(sf_network *net, sf_node *nd, int index)
     if (v->load != SF_LOAD_NORM) return SF_OK;
     const int64_t lanes = v->shape.n * sf_cpad(v->shape.c);
     const int64_t sums = lanes * sf_slices(v->shape) * 2 * (int64_t)sizeof(double);
-    const int back = step_back(net, index);
+    const int back = step_norm(net, index);
     SF_TRY(add_block(net, sums, index, index, &nd->stats));
     if (!net->training) return SF_OK;
     SF_TRY(add_block(net, sums, back, back, &nd->sums));
     return add_block(net, lanes * 2 * (int64_t)sizeof(double), back, back, &nd->total);
 }
 
-static int64_t node_scratch(const sf_node *nd, int threads)
+/** Workspace of a node's kernel; that of a head begins with a chunk of so many samples. */
+static int64_t node_scratch(const sf_network *net, const sf_node *nd, int64_t samples, int threads)
 {
     size_t bytes = 0;
     if (nd->conv_impl && nd->conv_impl->scratch) bytes = nd->conv_impl->scratch(&nd->conv, threads);
     if (nd->convt_impl && nd->convt_impl->scratch)
         bytes = nd->convt_impl->scratch(&nd->convt, threads);
+    if (nd->kind == SF_NODE_HEAD) bytes += (size_t)sf_graph_chunk_bytes(net, nd, samples);
     return (int64_t)bytes;
 }
 
@@ -218,7 +241,7 @@ static int64_t partial_bytes(const sf_network *net, const sf_node *nd)
 static int64_t plan_team(const sf_network *net, sf_node *nd, int64_t scratch)
 {
     enum { MOST_BYTES = 96 << 20 };
-    const int64_t own = align64(node_scratch(nd, 1));
+    const int64_t own = align64(node_scratch(net, nd, 1, 1));
     nd->team = 1;
     nd->team_scratch = own;
     nd->team_bytes = partial_bytes(net, nd) + own;
@@ -234,14 +257,13 @@ static sf_status plan_node(sf_network *net, int index)
 {
     sf_node *nd = &net->node[index];
     const int back = step_back(net, index);
-    int64_t scratch = node_scratch(nd, net->threads);
+    if (nd->weight >= 0)
+        nd->leaves = sf_graph_leaves(nd->kind == SF_NODE_CONVT ? nd->convt.in : nd->conv.out);
+    int64_t scratch = node_scratch(net, nd, net->batch, net->threads);
     SF_TRY(add_block(net, scratch, index, index, &nd->scratch_fwd));
     SF_TRY(plan_norm(net, nd, index));
     if (!net->training) return SF_OK;
-    if (nd->weight >= 0) {
-        nd->leaves = sf_graph_leaves(nd->kind == SF_NODE_CONVT ? nd->convt.in : nd->conv.out);
-        scratch = plan_team(net, nd, scratch);
-    }
+    if (nd->weight >= 0) scratch = plan_team(net, nd, scratch);
     SF_TRY(add_block(net, scratch, back, back, &nd->scratch_bwd));
     if (nd->weight < 0) return SF_OK;
     /* the lowest partial sum is the gradient itself */

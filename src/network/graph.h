@@ -5,9 +5,11 @@
  * at most two others. Backward works with gradients of *loaded* values: consumers write or add
  * them, the producer turns them into gradients of the raw value in place.
  *
- *  Time: forward of node i is step i, the loss is step N = number of nodes, backward of node i is
- *  step 2N - i. Every buffer is an arena block with a first and a last step; blocks whose steps do
- *  not overlap share memory. All of this is fixed before the first forward.
+ *  Time: forward of node i is step i, the loss is step N = number of nodes; backward of node i is
+ *  step 3N - 2i, its norm, after which nothing reads its raw value, and step 3N - 2i + 1, the
+ *  gradients of its weights and inputs. Every buffer is an arena block with a first and a last
+ *  step; blocks whose steps do not overlap share memory. All of this is fixed before the first
+ *  forward.
  *  Not collective; one network is driven by one thread. Source: decisions.md "Numbers and bits". */
 #ifndef SF_NETWORK_GRAPH_H
 #define SF_NETWORK_GRAPH_H
@@ -28,7 +30,7 @@ typedef enum {
     SF_NODE_INPUT, /* plain input -> blocked */
     SF_NODE_CONV,  /* convolution, then statistics when its value is normalised */
     SF_NODE_CONVT, /* transposed convolution */
-    SF_NODE_HEAD,  /* 1x1 convolution -> plain logits */
+    SF_NODE_HEAD,  /* 1x1 convolution -> plain logits, blocked chunk by chunk in the workspace */
     SF_NODE_POOL,  /* average pooling, window = stride */
     SF_NODE_ADD,   /* sum of two loaded values */
     SF_NODE_KINDS
@@ -57,7 +59,8 @@ typedef struct {
     bool grad_ready; /* this backward pass has written its gradient */
     bool split;      /* this network fills its slab alone ... */
     int64_t share;   /* ... and then gets so many slices of the neighbours; 0: all; -1: none */
-    int raw, raw_bwd, grad; /* blocks, -1: none. raw_bwd: where backward finds the value */
+    int raw, raw_bwd, grad; /* blocks, -1: none (all of a head's). raw_bwd: where backward finds the
+                               value */
     int affine;             /* block of mean, rstd, scale, shift, each [n][sf_cpad(c)] */
 } sf_value;
 
@@ -149,6 +152,8 @@ static inline int64_t sf_graph_whole_batch(const sf_network *net)
 {
     return net->whole > 0 ? net->whole : net->used;
 }
+/** Bytes of the largest chunk of a head's logits: `samples` of the slices of one leaf. */
+int64_t sf_graph_chunk_bytes(const sf_network *net, const sf_node *head, int64_t samples);
 /** Largest number of partial sums that the tree over samples x leaves holds at once. */
 int sf_graph_tree_depth(const sf_network *net, int64_t leaves);
 

@@ -54,22 +54,39 @@ typedef struct {
 
 typedef sf_status leaf_fn(const sf_network *net, const sf_node *nd, const leaf *l);
 
+/** The gradient of a head's logits in one leaf, blocked at the start of the workspace. */
+static sf_view leaf_logits(const sf_network *net, const sf_node *nd, const leaf *l)
+{
+    sf_shape one = net->value[nd->out].shape;
+    one.n = 1;
+    sf_view d = sf_view_chunk(l->scratch, net->value[nd->out].dtype, one, l->slice0, l->slice1);
+    const char *from = sf_graph_ptr(net, net->level[nd->level].dlogits);
+    const int64_t sample = one.c * sf_voxels(one) * (int64_t)sf_dtype_size(net->dtype);
+    sf_block(from + l->n * sample, &d, l->threads);
+    d.stride_n = 0; /* whichever sample it is called */
+    return d;
+}
+
 static sf_status leaf_conv(const sf_network *net, const sf_node *nd, const leaf *l)
 {
     sf_input in[2];
     for (int i = 0; i < nd->n_in; i++) in[i] = sf_exec_input(net, nd->in[i], true);
     const sf_value *v = &net->value[nd->out];
     const sf_conv conv = sf_exec_conv(net, nd);
+    const bool head = nd->kind == SF_NODE_HEAD;
+    char *scratch = l->scratch;
+    if (head) scratch += sf_graph_chunk_bytes(net, nd, 1);
     const sf_conv_bwd_weight run = { .in = in,
                                      .n_in = nd->n_in,
-                                     .dout = sf_exec_view(net, v, v->grad),
+                                     .dout = head ? leaf_logits(net, nd, l)
+                                                  : sf_exec_view(net, v, v->grad),
                                      .n = l->n,
                                      .slice0 = l->slice0,
                                      .slice1 = l->slice1,
                                      .dweight = l->dweight,
                                      .dbias = l->dbias,
                                      .threads = l->threads };
-    return nd->conv_impl->backward_weight(&conv, &run, l->scratch);
+    return nd->conv_impl->backward_weight(&conv, &run, scratch);
 }
 
 static sf_status leaf_convt(const sf_network *net, const sf_node *nd, const leaf *l)
