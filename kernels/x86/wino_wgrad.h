@@ -35,7 +35,8 @@ static bool is_wide(const wino_geo *g)
     return g->tiles > MOST_TILES || !fits(g->tiles * g->coords * SF_CBLOCK * 4, sf_cpu_l2_bytes());
 }
 
-/* The larger a batch, the less often dU is read and written, and the further away lie its V and Z. */
+/* The larger a batch, the less often dU is read and written, and the further away lie its V and Z.
+ */
 static int64_t batch_tiles(const wino_geo *g)
 {
     const int64_t l2 = sf_cpu_l2_bytes(), du = g->coords * du_step(g);
@@ -63,8 +64,8 @@ static size_t wgrad_floats(const wino_geo *g, int threads)
 {
     const int64_t n = batch_tiles(g), k = g->coords;
     return lines16(k * batch_pitch(g->ib, n)) + lines16(k * batch_pitch(z_blocks(g), n)) +
-           (is_wide(g) ? lines16(k * du_step(g)) : 0) + (size_t)(z_blocks(g) * SF_CBLOCK * (n + 2)) +
-           (size_t)threads * wgrad_own(g);
+           (is_wide(g) ? lines16(k * du_step(g)) : 0) +
+           (size_t)(z_blocks(g) * SF_CBLOCK * (n + 2)) + (size_t)threads * wgrad_own(g);
 }
 
 /* --- filling --------------------------------------------------------------------------------- */

@@ -179,8 +179,8 @@ static sf_status forward_head(sf_network *net, sf_node *nd)
                                   .bias = param(net, nd->bias),
                                   .out = head_chunk(net, nd, space, lo, hi),
                                   .threads = net->threads };
-        SF_TRY(nd->conv_impl->forward(&conv, &run,
-                                      space + sf_graph_chunk_bytes(net, nd, net->batch)));
+        SF_TRY(
+            nd->conv_impl->forward(&conv, &run, space + sf_graph_chunk_bytes(net, nd, net->batch)));
         sf_unblock(&run.out, sf_graph_ptr(net, net->level[nd->level].logits), net->threads);
     }
     return SF_OK;

@@ -308,11 +308,18 @@ static void insert_by_offset(const sf_network *net, int *placed, int n, int bloc
     placed[i] = block;
 }
 
-static void order_by_size(const sf_network *net, int *order)
+/** Larger ones first; of one size those that begin earlier: in this order equal blocks need no more
+ *  places than live at once. */
+static bool goes_before(const sf_arena_block *a, const sf_arena_block *b)
+{
+    return a->bytes > b->bytes || (a->bytes == b->bytes && a->birth < b->birth);
+}
+
+static void order_blocks(const sf_network *net, int *order)
 {
     for (int i = 0; i < net->n_blocks; i++) {
         int j = i;
-        for (; j > 0 && net->block[order[j - 1]].bytes < net->block[i].bytes; j--)
+        for (; j > 0 && goes_before(&net->block[i], &net->block[order[j - 1]]); j--)
             order[j] = order[j - 1];
         order[j] = i;
     }
@@ -325,7 +332,7 @@ static sf_status place_blocks(sf_network *net)
     const size_t n = (size_t)net->n_blocks;
     SF_TRY(sf_mem_alloc(&order, 2 * n, sizeof *order, SF_MEM_MISC));
     int *placed = order + n;
-    order_by_size(net, order);
+    order_blocks(net, order);
     net->arena_bytes = 0;
     for (int i = 0; i < net->n_blocks; i++) {
         sf_arena_block *b = &net->block[order[i]];
