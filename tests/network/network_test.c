@@ -1,5 +1,6 @@
 /* The graph: parameters, memory, receptive field, bits, partial batches, refusals. */
 #include "base/mem.h"
+#include "network/graph.h"
 #include "tests/network/common.h"
 #include <math.h>
 #include <stdlib.h>
@@ -315,6 +316,37 @@ static void memory(void **state)
     free(labels);
 }
 
+/** Blocks that live at the same time have places of their own, and the arena is hardly larger than
+ *  what lives at once. */
+static void places(void **state)
+{
+    (void)state;
+    static const sf_net_class classes[] = { SF_NET_PLAIN, SF_NET_RESENC };
+    for (int i = 0; i < 4; i++) {
+        const sf_arch a = arch_of(&rows[3], classes[i / 2]);
+        const sf_network_options o = options_of(&rows[3], &a, i % 2 == 0);
+        sf_network *n = NULL;
+        tst_ok(sf_network_create(&n, &o));
+        int64_t most = 0;
+        for (int t = 0; t < 4 * n->n_nodes; t++) {
+            int64_t live = 0;
+            for (int b = 0; b < n->n_blocks; b++)
+                if (n->block[b].birth <= t && t <= n->block[b].death) live += n->block[b].bytes;
+            most = live > most ? live : most;
+        }
+        for (int b = 0; b < n->n_blocks; b++)
+            for (int c = 0; c < b; c++) {
+                const sf_arena_block *x = &n->block[b], *y = &n->block[c];
+                const bool meet = x->birth <= y->death && y->birth <= x->death;
+                assert_true(!meet || x->offset + x->bytes <= y->offset ||
+                            y->offset + y->bytes <= x->offset);
+            }
+        assert_true(n->arena_bytes >= most);
+        assert_true((double)n->arena_bytes <= (o.training ? 1.02 : 1.2) * (double)most);
+        sf_network_destroy(&n);
+    }
+}
+
 static void count_gradients(void *user, int param, const void *const *part, int parts)
 {
     int *seen = user;
@@ -418,11 +450,17 @@ static void refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(parameter_counts), cmocka_unit_test(operations),
-        cmocka_unit_test(receptive_field),  cmocka_unit_test(same_bits),
-        cmocka_unit_test(every_field_acts), cmocka_unit_test(partial_batch),
-        cmocka_unit_test(memory),           cmocka_unit_test(gradients_announced),
-        cmocka_unit_test(initial_weights),  cmocka_unit_test(refusals),
+        cmocka_unit_test(parameter_counts),
+        cmocka_unit_test(operations),
+        cmocka_unit_test(receptive_field),
+        cmocka_unit_test(same_bits),
+        cmocka_unit_test(every_field_acts),
+        cmocka_unit_test(partial_batch),
+        cmocka_unit_test(memory),
+        cmocka_unit_test(places),
+        cmocka_unit_test(gradients_announced),
+        cmocka_unit_test(initial_weights),
+        cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
