@@ -42,7 +42,8 @@ typedef struct {
     int threads;
 } sf_conv_bwd_data;
 
-/** One leaf of the weight gradient: sample `n`, output slices [slice0, slice1). */
+/** One leaf of the weight gradient: sample `n`, output slices [slice0, slice1). Of `dout` nothing
+ *  else is read: it may hold these slices alone, and with stride_n 0 this sample alone. */
 typedef struct {
     const sf_input *in;
     int n_in;

@@ -147,9 +147,7 @@ static bool head_slices(const sf_network *net, const sf_node *nd, int64_t l, int
     const int64_t slices = sf_slices(v->shape);
     const int64_t from = sf_graph_leaf_start(slices, nd->leaves, l);
     const int64_t to = sf_graph_leaf_start(slices, nd->leaves, l + 1);
-    *lo = 0;
-    *hi = slices;
-    if (v->split) sf_graph_own_slices(net, v->shape, lo, hi);
+    sf_graph_own_slices(net, v->shape, lo, hi);
     if (from > *lo) *lo = from;
     if (to < *hi) *hi = to;
     return *hi > *lo;
